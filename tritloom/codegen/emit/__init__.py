@@ -1,0 +1,1 @@
+"""Emitters: each prints lowered kernels for one target language and decides nothing else."""

@@ -1,0 +1,1 @@
+"""From tensor IR to tile kernels: what shares a kernel, in what order kernels run, where buffers live."""

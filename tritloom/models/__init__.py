@@ -1,0 +1,1 @@
+"""Top floor: the reference programs. BitNet, LoRA, data, checkpoints, training, generation, command line."""
