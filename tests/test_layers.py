@@ -27,8 +27,10 @@ ROOMS: Final[dict[str, tuple[str, ...]]] = {
     "schedule": ("errors", "target", "ir", "autodiff"),
     "lower": ("errors", "target", "ir"),
     "emit": ("errors", "target", "ir", "lower"),
+    "targets": ("errors", "target", "ir"),
+    "compile": ("errors", "target", "targets", "ir", "lower", "emit"),
 }
-"""The rooms of tritloom.codegen, each with the other rooms it may import from."""
+"""The rooms of tritloom.codegen (folders and files), each with the other rooms it may import from."""
 
 FACES: Final = ("tritloom", "tritloom.codegen")
 """Modules that only gather what users need: they import from any room, and no room imports from them."""
