@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tritloom.codegen.ir.dtypes import DType, f32
+from tritloom.codegen.ir.dtypes import DType
 from tritloom.codegen.ir.tile import BinaryOp, ReduceOp, UnaryOp
 
 Array = NDArray[Any]
@@ -119,7 +119,7 @@ def matmul_nt(left: Array, right: Array, result: DType) -> Array:
     """`left[..., M, K] @ right[..., N, K].T` with sums in `result` (i32 or f32), whatever the operands' dtypes."""
     with np.errstate(all="ignore"):
         transposed = np.swapaxes(right, -1, -2)
-        if result is f32:
-            return np.asarray(left.astype(np.float32) @ transposed.astype(np.float32))
+        if result.is_float:
+            return np.asarray(left.astype(result.numpy) @ transposed.astype(result.numpy))
         exact = left.astype(np.float64) @ transposed.astype(np.float64)  # |sum| < 2**53 for any K < 2**38
         return np.asarray(exact).astype(np.int64).astype(np.int32)

@@ -73,7 +73,7 @@ def _fold(
     if any(value is None for value in values):
         return None
     arrays = [np.asarray(v, dtype=node.dtype.numpy) for v, node in zip(values, inputs, strict=True)]
-    scalar = Node(op, (), (), (), typed.dtype, None, 0)
+    scalar = Node(op, inputs, (), (), typed.dtype, None, 0)
     return _full(meaning(scalar, arrays).item(), typed, make)
 
 
