@@ -85,11 +85,15 @@ class MachineBuilder:
         assert result is not None
         return result
 
-    def const(self, value: float | int | bool | Sequence[float | int | bool], dtype: DType, lanes: int = 1) -> Register:
+    def const(
+        self, value: float | bool | Sequence[float | int | bool], dtype: DType, lanes: int = 1
+    ) -> Register:
         """A constant: a number for all lanes, or one number a lane. Equal constants are one register."""
         attribute = tuple(value) if isinstance(value, Sequence) else value
         if isinstance(attribute, tuple) and len(attribute) != lanes:
-            raise VerificationError(f"{self.name}: a constant of {lanes} lanes is given {len(attribute)} numbers")
+            raise VerificationError(
+                f"{self.name}: a constant of {lanes} lanes is given {len(attribute)} numbers"
+            )
         return self._once(Op.CONST, MachineType(dtype, lanes), attribute)
 
     def size(self, name: str, dtype: DType = i32) -> Register:
@@ -225,7 +229,9 @@ class MachineBuilder:
         known = next((x for x in (a, b, c) if isinstance(x, Register)), None)
         if known is None:
             raise VerificationError(f"{self.name}: an operation of Python numbers alone")
-        x, y, z = (v if isinstance(v, Register) else self.const(v, known.dtype, known.lanes) for v in (a, b, c))
+        x, y, z = (
+            v if isinstance(v, Register) else self.const(v, known.dtype, known.lanes) for v in (a, b, c)
+        )
         return self.emit(Op.FMA, x.type, x, y, z)
 
     def compare(self, predicate: str, a: Operand, b: Operand) -> Register:
@@ -283,7 +289,9 @@ class MachineBuilder:
         args = (indices,) if mask is None else (indices, mask)
         return self.emit(Op.GATHER, MachineType(memory.dtype, indices.lanes), *args, attribute=memory)
 
-    def scatter(self, memory: Memory, indices: Register, value: Register, mask: Register | None = None) -> None:
+    def scatter(
+        self, memory: Memory, indices: Register, value: Register, mask: Register | None = None
+    ) -> None:
         """The lanes of `value` to the elements at a vector of indices, but for lanes whose mask is false."""
         args = (indices, value) if mask is None else (indices, value, mask)
         self._append(Instruction(Op.SCATTER, None, args, memory))
@@ -326,7 +334,8 @@ class MachineBuilder:
         known = next((x for x in (stop, start, step) if isinstance(x, Register)), None)
         dtype = i32 if known is None else known.dtype
         first, last, stride = (
-            bound if isinstance(bound, Register) else self.const(bound, dtype) for bound in (start, stop, step)
+            bound if isinstance(bound, Register) else self.const(bound, dtype)
+            for bound in (start, stop, step)
         )
         opened = OpenFor(Register(first.type), [Register(value.type) for value in initials])
         body = Body()
@@ -342,7 +351,9 @@ class MachineBuilder:
         phis = []
         for initial, inside, at_end in zip(initials, opened.values, opened.next, strict=True):
             if initial.type != at_end.type:
-                raise VerificationError(f"{self.name}: a loop carries {initial.type} and was given {at_end.type}")
+                raise VerificationError(
+                    f"{self.name}: a loop carries {initial.type} and was given {at_end.type}"
+                )
             phi = Phi(initial, inside, at_end, Register(initial.type))
             phis.append(phi)
             opened.results.append(phi.after)
