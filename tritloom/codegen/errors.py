@@ -9,7 +9,10 @@ from __future__ import annotations
 import linecache
 import sys
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import islice
 from pathlib import Path
+from types import CodeType, FrameType
 
 _PACKAGE = str(Path(__file__).resolve().parent.parent)
 
@@ -41,21 +44,22 @@ class SourceLocation:
 
 def caller_location() -> SourceLocation | None:
     """The innermost frame of the caller's stack that is not Tritloom's own code."""
-    frame = sys._getframe(1)
-    while True:
-        file = frame.f_code.co_filename
-        if not file.startswith(_PACKAGE):
-            positions = list(frame.f_code.co_positions())
-            index = frame.f_lasti // 2
-            column, end = 0, None
-            if index < len(positions):
-                line, end_line, start_column, end_column = positions[index]
-                if line == frame.f_lineno and start_column is not None:
-                    column, end = start_column, end_column if end_line == line else None
-            return SourceLocation(file, frame.f_lineno, column, end)
-        if frame.f_back is None:
-            return None
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        if not frame.f_code.co_filename.startswith(_PACKAGE):
+            return _location(frame.f_code, frame.f_lasti, frame.f_lineno)
         frame = frame.f_back
+    return None
+
+
+# Tracing asks once an operation, and finding a column walks the whole code object.
+@lru_cache(maxsize=4096)
+def _location(code: CodeType, instruction: int, line: int) -> SourceLocation:
+    found = next(islice(code.co_positions(), instruction // 2, None), None)
+    if found is None or found[0] != line or found[2] is None:
+        return SourceLocation(code.co_filename, line)
+    _, end_line, column, end_column = found
+    return SourceLocation(code.co_filename, line, column, end_column if end_line == line else None)
 
 
 class TritloomError(Exception):

@@ -45,3 +45,7 @@ def describe(value: object, limit: int = 80) -> str:
         return "a whole number beyond 64 bits"
     text = repr(value)
     return text if len(text) <= limit else text[: limit - 3] + "..."
+
+
+class TrainingError(TritloomError):
+    """Training that cannot go on: a loss that is no number, or settings that contradict each other."""

@@ -1,0 +1,167 @@
+"""The command line: `tritloom finetune`, `generate`, `pretrain` and `devices`.
+
+An error that is the user's to mend ends a command with one paragraph on stderr and the exit status 1.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Any, ParamSpec
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from tritloom import __version__
+from tritloom.codegen.errors import TritloomError
+from tritloom.models.config import PROJECTIONS
+
+P = ParamSpec("P")
+
+_folder = click.Path(path_type=Path, file_okay=False)
+_file = click.Path(path_type=Path, dir_okay=False)
+_device = click.option(
+    "--device", metavar="NAME", help="Where to run: cpu, opencl, ... (default: TRITLOOM_DEVICE, else cpu)."
+)
+_seed = click.option("--seed", default=0, show_default=True, help="Seed of everything random.")
+_json = click.option(
+    "--json", "as_json", is_flag=True, help="One JSON object a step on stdout, all else on stderr."
+)
+
+
+def _reported(command: Callable[P, None]) -> Callable[P, None]:
+    """Turn the package's errors into a paragraph and an exit status."""
+
+    @wraps(command)
+    def run(*args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            command(*args, **kwargs)
+        except TritloomError as error:
+            click.echo(f"error: {error}", err=True)
+            sys.exit(1)
+        except KeyboardInterrupt:
+            click.echo("stopped: nothing was saved", err=True)
+            sys.exit(130)
+
+    return run
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__)
+def main() -> None:
+    """Fine-tune and run BitNet (1.58-bit) language models on your own devices."""
+
+
+@main.command()
+@click.option("--base", type=_folder, help="A BitNetForCausalLM folder (default: the shipped model).")
+@click.option("--data", type=_file, help="FILE.jsonl or FILE.txt (default: chatterbot-corpus).")
+@click.option(
+    "--out", type=_folder, default=Path("tritloom-adapter"), show_default=True, help="Adapter folder."
+)
+@_device
+@click.option(
+    "--precision",
+    type=click.Choice(["f32", "bf16"]),
+    default="f32",
+    show_default=True,
+    help="Of the gradient's product with ternary weights.",
+)
+@click.option("--rank", default=16, show_default=True, type=click.IntRange(1), help="LoRA rank.")
+@click.option("--alpha", default=32.0, show_default=True, help="LoRA alpha.")
+@click.option("--targets", default=",".join(PROJECTIONS), show_default=True, help="Projections to adapt.")
+@click.option("--steps", type=click.IntRange(1), help="Training steps (default: by --epochs).")
+@click.option("--epochs", default=3.0, show_default=True, help="Passes over the data.")
+@click.option("--batch", default=8, show_default=True, type=click.IntRange(1), help="Rows a step.")
+@click.option("--context", default=128, show_default=True, type=click.IntRange(2), help="Tokens a row.")
+@click.option("--learning-rate", default=2e-3, show_default=True, help="Peak learning rate.")
+@click.option(
+    "--heldout",
+    default=0.1,
+    show_default=True,
+    type=click.FloatRange(0, 1, max_open=True),
+    help="Part held out.",
+)
+@_seed
+@_json
+@_reported
+def finetune(base: Path | None, targets: str, as_json: bool, **options: Any) -> None:
+    """Train a LoRA adapter and save it in PEFT's format."""
+    from tritloom.models.finetune import SHIPPED_MODEL, FinetuneSettings
+    from tritloom.models.finetune import finetune as run
+    from tritloom.models.reporting import Reporter
+
+    chosen = tuple(name.strip() for name in targets.split(",") if name.strip())
+    with Reporter(as_json) as reporter:
+        run(FinetuneSettings(base=base or SHIPPED_MODEL, targets=chosen, **options), reporter)
+
+
+@main.command()
+@click.argument("prompt")
+@click.option("--base", type=_folder, help="A BitNetForCausalLM folder (default: the shipped model).")
+@click.option("--adapter", type=_folder, help="A PEFT adapter folder.")
+@_device
+@click.option("--plain", is_flag=True, help="Continue the prompt as text, without the chat form.")
+@click.option("--max-tokens", default=64, show_default=True, type=click.IntRange(1))
+@click.option("--context", default=256, show_default=True, type=click.IntRange(2), help="Tokens kept.")
+@click.option("--temperature", default=0.0, show_default=True, type=click.FloatRange(0), help="0 is greedy.")
+@click.option("--top-k", default=0, show_default=True, type=click.IntRange(0), help="0 is all.")
+@click.option("--top-p", default=1.0, show_default=True, type=click.FloatRange(0, 1, min_open=True))
+@_seed
+@_reported
+def generate(base: Path | None, **options: Any) -> None:
+    """Continue PROMPT, greedily or sampled, and write the text as it comes."""
+    from tritloom.models.finetune import SHIPPED_MODEL
+    from tritloom.models.generation import stream_text
+
+    for piece in stream_text(base or SHIPPED_MODEL, **options):
+        sys.stdout.write(piece)
+        sys.stdout.flush()
+    sys.stdout.write("\n")
+
+
+@main.command()
+@click.option("--out", type=_folder, required=True, help="The model folder to write.")
+@click.option(
+    "--data", type=_file, multiple=True, help="FILE.txt, several times (default: the texts of packages)."
+)
+@_device
+@click.option("--hidden", default=256, show_default=True, type=click.IntRange(1))
+@click.option("--ffn", default=704, show_default=True, type=click.IntRange(1))
+@click.option("--layers", default=6, show_default=True, type=click.IntRange(1))
+@click.option("--heads", default=4, show_default=True, type=click.IntRange(1))
+@click.option("--kv-heads", default=2, show_default=True, type=click.IntRange(1))
+@click.option("--vocab", default=4096, show_default=True, type=click.IntRange(259))
+@click.option("--context", default=256, show_default=True, type=click.IntRange(2))
+@click.option("--batch", default=16, show_default=True, type=click.IntRange(1))
+@click.option("--steps", default=4000, show_default=True, type=click.IntRange(1))
+@click.option("--learning-rate", default=2e-3, show_default=True)
+@_seed
+@_json
+@_reported
+def pretrain(data: tuple[Path, ...], as_json: bool, **options: Any) -> None:
+    """Train a small BitNet from scratch, quantisation-aware."""
+    from tritloom.models.pretrain import PretrainSettings, pretraining_texts
+    from tritloom.models.pretrain import pretrain as run
+    from tritloom.models.reporting import Reporter
+
+    with Reporter(as_json) as reporter:
+        training, heldout = pretraining_texts(data)
+        run(PretrainSettings(**options), training, heldout, reporter)
+
+
+@main.command()
+@_reported
+def devices() -> None:
+    """List the devices that programs can run on, and what is missing for others."""
+    from tritloom.backends.registry import all_devices, missing
+
+    table = Table("name", "device")
+    for device in all_devices():
+        table.add_row(device.name, device.description)
+    console = Console()
+    console.print(table)
+    for absent in missing():
+        console.print(f"{absent.name}: {absent.reason}. {absent.hint}", markup=False)

@@ -1,0 +1,173 @@
+"""`tritloom finetune`: train a LoRA adapter on a frozen BitNet model, and show what it changed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from tritloom.backends.registry import device as find_device
+from tritloom.codegen.errors import ShapeError
+from tritloom.dsl.tensor import Tensor
+from tritloom.models.adapter import new_adapter, save_adapter
+from tritloom.models.bitnet import Adapters, Weights
+from tritloom.models.chat import Turn, chat_format
+from tritloom.models.config import PROJECTIONS
+from tritloom.models.data import (
+    IGNORED,
+    EncodedExamples,
+    Example,
+    batches,
+    chatterbot_examples,
+    encode_examples,
+    evaluation_batches,
+    load_examples,
+    split_examples,
+)
+from tritloom.models.errors import DataError
+from tritloom.models.generation import Generator
+from tritloom.models.model import Model, load_model
+from tritloom.models.reporting import Reporter
+from tritloom.models.tokenizer import Tokenizer, load_tokenizer
+from tritloom.models.training import Recipe, Trainer
+
+SHIPPED_MODEL = Path(__file__).parent / "base"
+"""The small model that the package carries."""
+
+
+@dataclass(frozen=True, slots=True)
+class FinetuneSettings:
+    """What `tritloom finetune` is asked for. `data` None means the demo's questions and answers; `steps` None means
+    `epochs` passes over the data."""
+
+    base: Path = SHIPPED_MODEL
+    data: Path | None = None
+    out: Path = Path("tritloom-adapter")
+    device: str | None = None
+    precision: str = "f32"
+    rank: int = 16
+    alpha: float = 32.0
+    targets: tuple[str, ...] = PROJECTIONS
+    steps: int | None = None
+    epochs: float = 3.0
+    batch: int = 8
+    context: int = 128
+    learning_rate: float = 2e-3
+    heldout: float = 0.1
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a fine-tune did: losses in nats a token (None without held-out data), and where the adapter is."""
+
+    steps: int
+    loss_before: float | None
+    loss_after: float | None
+    answers: list[tuple[str, str, str]] = field(default_factory=list)
+    """Questions, and the answers before and after."""
+    adapter: Path = Path()
+
+
+def finetune(settings: FinetuneSettings, reporter: Reporter) -> Outcome:
+    """Train an adapter and save it in PEFT's format. Raises TritloomError's subclasses."""
+    device = find_device(settings.device)
+    examples = chatterbot_examples() if settings.data is None else load_examples(settings.data)
+    model = load_model(settings.base, device, settings.precision)
+    tokenizer = load_tokenizer(settings.base, model.config)
+    context = min(settings.context, model.config.max_position_embeddings)
+    training, heldout = split_examples(examples, settings.heldout, settings.seed)
+    encoded = _encode(training, tokenizer, context, "training")
+    held = _encode(heldout, tokenizer, context, "held-out") if heldout else None
+    batch = min(settings.batch, len(encoded.ids))
+    steps = settings.steps or max(1, round(settings.epochs * len(encoded.ids) / batch))
+    reporter.say(
+        f"base {settings.base.name}: {model.config.parameter_count():,} parameters, on {device.description}\n"
+        f"{len(training):,} examples to train on, {len(heldout):,} held out; "
+        f"{steps:,} steps of {batch} x {context} tokens"
+    )
+    model.set_adapter(
+        new_adapter(model.config, settings.rank, settings.alpha, settings.targets, seed=settings.seed)
+    )
+    questions = [example.prompt for example in (heldout or training) if example.prompt is not None][:3]
+    before = [answer(model, tokenizer, question, context) for question in questions]
+    loss_before = evaluate(model, held, batch) if held else None
+    if loss_before is not None:
+        reporter.say(f"held-out loss before: {loss_before:.4f}")
+
+    recipe = Recipe(steps, settings.learning_rate, warmup=max(1, min(20, steps // 10)))
+    graph = model.graph
+
+    def loss(
+        adapters: Adapters, weights: Weights, ids: Tensor, labels: Tensor, rotation: tuple[Tensor, Tensor]
+    ) -> Tensor:
+        return graph.loss(weights, adapters, ids, labels, rotation)
+
+    trainer = Trainer(loss, model.adapters, recipe, device)
+    source = batches(encoded, batch, seed=settings.seed)
+    last = reporter.track(trainer.run(_placed(model, source), lambda placed: batch * context))
+    model.adapters = trainer.parameters
+    loss_after = evaluate(model, held, batch) if held else None
+    after = [answer(model, tokenizer, question, context) for question in questions]
+    save_adapter(settings.out, model.current_adapter(), str(settings.base))
+    outcome = Outcome(
+        last.step if last else 0,
+        loss_before,
+        loss_after,
+        list(zip(questions, before, after, strict=True)),
+        settings.out.resolve(),
+    )
+    _summarise(outcome, reporter)
+    return outcome
+
+
+def _encode(examples: Sequence[Example], tokenizer: Tokenizer, context: int, what: str) -> EncodedExamples:
+    encoded = encode_examples(examples, tokenizer, context)
+    if not np.any(encoded.labels[:, 1:] != IGNORED):
+        raise DataError(
+            f"the {what} examples hold no token to learn", hint="each example needs a non-empty answer"
+        )
+    return encoded
+
+
+def _placed(model: Model, source: Iterator[EncodedExamples]) -> Iterator[tuple[object, ...]]:
+    for one in source:
+        yield (model.weights, *model.batch(one.ids, one.labels))
+
+
+def evaluate(model: Model, encoded: EncodedExamples, batch: int) -> float:
+    """The mean loss, in nats a token, over all rows."""
+    total, count = 0.0, 0
+    for one in evaluation_batches(encoded, batch):
+        learnt = int(np.sum(one.labels[:, 1:] != IGNORED))
+        if learnt:
+            total += model.loss(one.ids, one.labels) * learnt
+            count += learnt
+    return total / count
+
+
+def answer(model: Model, tokenizer: Tokenizer, question: str, context: int, max_tokens: int = 40) -> str:
+    """The model's greedy answer to a question."""
+    chat = chat_format(tokenizer)
+    ids = chat.prompt(tokenizer, (Turn("user", question),))
+    if len(ids) >= context:
+        raise ShapeError(
+            f"the question has {len(ids)} tokens, the context {context}", hint="make the context longer"
+        )
+    tokens = Generator(model, context).generate(ids, max_tokens, stop=tuple(chat.stop_ids(tokenizer)))
+    return tokenizer.decode(list(tokens)).strip()
+
+
+def _summarise(outcome: Outcome, reporter: Reporter) -> None:
+    if outcome.loss_before is not None and outcome.loss_after is not None:
+        change = 100 * (1 - outcome.loss_after / outcome.loss_before)
+        reporter.say(
+            f"held-out loss: {outcome.loss_before:.4f} -> {outcome.loss_after:.4f} ({change:.1f}% less)"
+        )
+    for question, before, after in outcome.answers:
+        reporter.say(
+            f"\nquestion: {question}\n  before: {before or '(nothing)'}\n  after:  {after or '(nothing)'}"
+        )
+    reporter.say(f"\nadapter: {outcome.adapter}")

@@ -1,0 +1,166 @@
+"""`tritloom pretrain`: train a small BitNet from scratch, quantisation-aware, and write it as a model folder."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import ml_dtypes
+import numpy as np
+from numpy.typing import NDArray
+
+from tritloom.backends.base import Device
+from tritloom.backends.registry import device as find_device
+from tritloom.dsl.tensor import Tensor, array
+from tritloom.models.bitnet import Graph, Weights, rotation_tables, shifted_labels
+from tritloom.models.checkpoint import Checkpoint, save_checkpoint, tensor_shapes
+from tritloom.models.config import ModelConfig
+from tritloom.models.corpus import corpus_documents
+from tritloom.models.data import EncodedExamples, Example, batches, load_examples, split_examples
+from tritloom.models.errors import DataError
+from tritloom.models.finetune import evaluate
+from tritloom.models.model import Model
+from tritloom.models.reporting import Reporter
+from tritloom.models.tokenizer import Tokenizer, train_bpe
+from tritloom.models.training import Recipe, Trainer
+
+
+@dataclass(frozen=True, slots=True)
+class PretrainSettings:
+    """What `tritloom pretrain` is asked for. Sizes are in elements, `context` in tokens."""
+
+    out: Path
+    device: str | None = None
+    hidden: int = 256
+    ffn: int = 704
+    layers: int = 6
+    heads: int = 4
+    kv_heads: int = 2
+    vocab: int = 4096
+    context: int = 256
+    batch: int = 16
+    steps: int = 4000
+    learning_rate: float = 2e-3
+    weight_decay: float = 0.05
+    seed: int = 0
+
+
+def pretrain(
+    settings: PretrainSettings, training: Sequence[str], heldout: Sequence[str], reporter: Reporter
+) -> float:
+    """Train a tokeniser and a model on texts, save them packed, and return the held-out perplexity a token.
+
+    The graph is that of BitNet-2B-4T with tied embeddings. Raises TritloomError's subclasses.
+    """
+    device = find_device(settings.device)
+    tokenizer = train_bpe(training, settings.vocab)
+    config = ModelConfig(
+        hidden_size=settings.hidden,
+        intermediate_size=settings.ffn,
+        num_hidden_layers=settings.layers,
+        num_attention_heads=settings.heads,
+        num_key_value_heads=settings.kv_heads,
+        head_dim=settings.hidden // settings.heads,
+        vocab_size=tokenizer.vocab_size,
+        rms_norm_eps=1e-5,
+        rope_theta=10000.0,
+        max_position_embeddings=2 * settings.context,
+        tie_word_embeddings=True,
+        hidden_act="relu2",
+        eos_token_ids=tokenizer.eos_ids,
+    )
+    rows = _rows(training, tokenizer, settings.context)
+    reporter.say(
+        f"{config.parameter_count():,} parameters, on {device.description}\n"
+        f"{rows.ids.size:,} tokens to train on; {settings.steps:,} steps of {settings.batch} x {settings.context}"
+    )
+    graph = Graph(config)
+
+    def loss(weights: Weights, ids: Tensor, labels: Tensor, rotation: tuple[Tensor, Tensor]) -> Tensor:
+        return graph.loss(weights, None, ids, labels, rotation)
+
+    recipe = Recipe(
+        settings.steps,
+        settings.learning_rate,
+        warmup=min(200, settings.steps // 10 + 1),
+        weight_decay=settings.weight_decay,
+        beta2=0.95,
+    )
+    trainer = Trainer(loss, initial_weights(config, device, settings.seed), recipe, device)
+    source = batches(rows, settings.batch, seed=settings.seed)
+    reporter.track(
+        trainer.run(_placed(source, config, device), lambda placed: settings.batch * settings.context)
+    )
+    checkpoint = Checkpoint(config, _arrays(trainer.parameters)).as_packed(float_dtype=ml_dtypes.bfloat16)
+    perplexity = math.exp(
+        evaluate(Model(checkpoint, device), _rows(heldout, tokenizer, settings.context), settings.batch)
+    )
+    save_checkpoint(settings.out, checkpoint, tokenizer.files())
+    reporter.say(f"held-out perplexity {perplexity:.2f} a token\nmodel: {settings.out.resolve()}")
+    return perplexity
+
+
+def initial_weights(config: ModelConfig, device: Device, seed: int) -> Weights:
+    """Master weights at the start: normal with deviation 0.02, those before a residual scaled by 1 / sqrt(2 layers);
+    gains one."""
+    random = np.random.default_rng(seed)
+    weights: Weights = {"layers": [{} for _ in range(config.num_hidden_layers)]}
+    for key, shape in tensor_shapes(config).items():
+        if len(shape) == 1:
+            value = np.ones(shape, np.float32)
+        else:
+            deviation = 0.02
+            if key.endswith(("o_proj", "down_proj")):
+                deviation /= math.sqrt(2 * config.num_hidden_layers)
+            value = random.normal(0, deviation, shape).astype(np.float32)
+        tensor = array(value, device=device)
+        if key.startswith("layers."):
+            _, number, name = key.split(".")
+            weights["layers"][int(number)][name] = tensor
+        else:
+            weights[key] = tensor
+    return weights
+
+
+def _arrays(weights: Weights) -> dict[str, NDArray[np.float32]]:
+    """The weights' tree as arrays by canonical key."""
+    arrays = {key: np.asarray(value.numpy(), np.float32) for key, value in weights.items() if key != "layers"}
+    for number, layer in enumerate(weights["layers"]):
+        arrays |= {
+            f"layers.{number}.{name}": np.asarray(value.numpy(), np.float32) for name, value in layer.items()
+        }
+    return arrays
+
+
+def _rows(texts: Sequence[str], tokenizer: Tokenizer, context: int) -> EncodedExamples:
+    """All texts in one stream, each ended by the end token, cut into rows of `context`."""
+    stream: list[int] = []
+    for ids in tokenizer.encode_batch(texts):
+        stream += [*ids, *tokenizer.eos_ids[:1]]
+    count = len(stream) // context
+    if not count:
+        raise DataError(f"the texts hold {len(stream)} tokens, less than one row of {context}")
+    ids = np.array(stream[: count * context], np.int32).reshape(count, context)
+    return EncodedExamples(ids, ids.copy(), 0)
+
+
+def _placed(
+    source: Iterator[EncodedExamples], config: ModelConfig, device: Device
+) -> Iterator[tuple[Tensor, Tensor, tuple[Tensor, Tensor]]]:
+    rotation: tuple[Tensor, Tensor] | None = None
+    for one in source:
+        if rotation is None:
+            cosines, sines = rotation_tables(config, 0, one.ids.shape[1])
+            rotation = array(cosines, device=device), array(sines, device=device)
+        yield array(one.ids, device=device), array(shifted_labels(one.labels), device=device), rotation
+
+
+def pretraining_texts(files: Sequence[Path]) -> tuple[list[str], list[str]]:
+    """(training, held-out) documents: of the files, or of the packages that the shipped model was made from."""
+    if not files:
+        return corpus_documents()
+    documents = [example.completion for file in files for example in load_examples(file)]
+    training, heldout = split_examples([Example(None, text) for text in documents], 0.02)
+    return [example.completion for example in training], [example.completion for example in heldout]

@@ -1,0 +1,131 @@
+"""The training loop: one step is one program of forward, backward, clipping and AdamW, replayed for every batch."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from tritloom.backends.base import Device
+from tritloom.dsl.grad import value_and_grad
+from tritloom.dsl.jit import jit
+from tritloom.dsl.tensor import Tensor, array
+from tritloom.dsl.tree import tree_leaves, tree_map
+from tritloom.models import optimiser
+from tritloom.models.errors import TrainingError
+
+Tree = Any
+Loss = Callable[..., Tensor]
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How to train. The learning rate rises linearly over `warmup` steps, then falls along a cosine to a tenth.
+
+    `clip` bounds the global norm of the gradient; 0 leaves it alone.
+    """
+
+    steps: int
+    learning_rate: float
+    warmup: int = 10
+    weight_decay: float = 0.0
+    beta1: float = 0.9
+    beta2: float = 0.999
+    epsilon: float = 1e-8
+    clip: float = 1.0
+
+    def rate(self, step: int) -> float:
+        """The learning rate of step 1, 2, ..., `steps`."""
+        if step <= self.warmup:
+            return self.learning_rate * step / self.warmup
+        done = (step - self.warmup) / max(self.steps - self.warmup, 1)
+        return self.learning_rate * (0.1 + 0.45 * (1 + math.cos(math.pi * min(done, 1.0))))
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """What a step did. `loss` is in nats a token; `tokens_per_second` counts this step alone."""
+
+    step: int
+    steps: int
+    loss: float
+    gradient_norm: float
+    learning_rate: float
+    tokens: int
+    tokens_per_second: float
+
+
+class Trainer:
+    """Trains a tree of float32 tensors in place against `loss(parameters, *rest)`."""
+
+    def __init__(self, loss: Loss, parameters: Tree, recipe: Recipe, device: Device):
+        self.parameters = parameters
+        self.recipe = recipe
+        self.device = device
+
+        def zeros(tensor: Tensor) -> Tensor:
+            return array(np.zeros(tensor.shape, np.float32), device=device)
+
+        self._first = tree_map(zeros, parameters)
+        self._second = tree_map(zeros, parameters)
+        differentiated = value_and_grad(loss)
+
+        def step(
+            parameters: Tree, first: Tree, second: Tree, schedule: Tensor, *rest: Any
+        ) -> tuple[Tree, Tree, Tree, Tensor, Tensor]:
+            value, gradients = differentiated(parameters, *rest)
+            norm = optimiser.global_norm(tree_leaves(gradients))
+            factor = optimiser.clip_factor(norm, recipe.clip) if recipe.clip else None
+            parameters, first, second = optimiser.adamw(
+                parameters,
+                gradients,
+                first,
+                second,
+                schedule,
+                factor=factor,
+                betas=(recipe.beta1, recipe.beta2),
+                epsilon=recipe.epsilon,
+                weight_decay=recipe.weight_decay,
+            )
+            return parameters, first, second, value, norm
+
+        self._step = jit(step, donate=(0, 1, 2))
+
+    def run(
+        self, batches: Iterable[Sequence[Any]], tokens: Callable[[Sequence[Any]], int]
+    ) -> Iterator[Progress]:
+        """Train on batches (each the loss's `rest`) until the recipe's steps are done; yields after every step.
+
+        `tokens` counts a batch's tokens. Raises TrainingError when a loss is not finite.
+        """
+        for number, batch in enumerate(batches, 1):
+            if number > self.recipe.steps:
+                return
+            started = time.perf_counter()
+            rate = self.recipe.rate(number)
+            schedule = array(
+                optimiser.schedule(number, rate, (self.recipe.beta1, self.recipe.beta2)), device=self.device
+            )
+            self.parameters, self._first, self._second, value, norm = self._step(
+                self.parameters, self._first, self._second, schedule, *batch
+            )
+            loss = float(value.numpy())
+            if not math.isfinite(loss):
+                raise TrainingError(
+                    f"the loss of step {number} is {loss}",
+                    hint="lower the learning rate, or keep the gradient clipped",
+                )
+            count = tokens(batch)
+            yield Progress(
+                number,
+                self.recipe.steps,
+                loss,
+                float(norm.numpy()),
+                rate,
+                count,
+                count / (time.perf_counter() - started),
+            )
