@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from tritloom.codegen.ir.dtypes import DType
-from tritloom.codegen.ir.tensor import Shape
+from tritloom.codegen.ir.tensor import Node, Shape
 from tritloom.codegen.ir.tile import Kernel, Mode
 from tritloom.codegen.target import Target
 
@@ -57,6 +57,16 @@ class KernelTemplate(ABC):
     @abstractmethod
     def default(self, sizes: Mapping[str, int], target: Target) -> Configuration:
         """A good configuration without tuning."""
+
+    def gradient(
+        self, call: Node, results: tuple[Node, ...], cotangents: tuple[Node | None, ...]
+    ) -> Sequence[Node | None] | None:
+        """The gradient that the kernel's author gave: one for each operand of the `kernel` node `call`, None for an
+        operand that has none; or None altogether if there is no gradient.
+
+        `results` are the call's `item` nodes, `cotangents` the gradients with respect to them (None for integers).
+        """
+        return None
 
     @abstractmethod
     def build(self, configuration: Configuration, static: Mapping[str, int], target: Target) -> Kernel:
