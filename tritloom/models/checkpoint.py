@@ -258,7 +258,8 @@ def _read_packed(
     value = np.float32(scale.reshape(-1)[0])
     if not np.isfinite(value) or (config.linear_class == "bitlinear" and value == 0):
         raise CheckpointError(f"{where}: tensor {name}_scale is {value}, not a usable scale")
-    multiplier = float(np.float32(1) / value if config.linear_class == "bitlinear" else value)
+    with np.errstate(over="ignore"):
+        multiplier = float(np.float32(1) / value if config.linear_class == "bitlinear" else value)
     if not np.isfinite(multiplier):
         raise CheckpointError(f"{where}: tensor {name}_scale is {value}, whose inverse is not finite")
     if weight.dtype != np.uint8:

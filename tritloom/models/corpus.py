@@ -24,13 +24,16 @@ from pathlib import Path
 from tritloom.models.data import Example, split_examples
 from tritloom.models.errors import DataError
 
+INSTALLED = Path("/")
+"""Where Debian's packages are installed."""
 PACKAGES = ("dict-jargon", "dict-wn")
 _FILES = {"dict-jargon": "usr/share/dictd/jargon.dict.dz", "dict-wn": "usr/share/dictd/wn.dict.dz"}
 _PARTS_OF_SPEECH = {"n": "noun", "v": "verb", "adj": "adjective", "adv": "adverb"}
 # Entries that a small model had better not repeat, by words of their definitions.
 _UNWANTED = re.compile(
-    r"\b(offensive|ethnic slur|slur|slang|derogatory|disparag\w*|obscen\w*|vulgar\w*|insulting|contempt\w*|racis\w*"
-    r"|negroid|negro|dark-skinned|prostitut\w*|sexual\w*|genital\w*|intercourse)\b",
+    r"\b(offensive|ethnic slur|slur|derogatory|disparag\w*|obscen\w*|vulgar\w*|insulting|contempt\w*|racis\w*"
+    r"|negroid|negro|dark-skinned|rap(e|es|ed|ing|ist)|porn\w*|fuck\w*|shit\w*|nazi\w*"
+    r"|prostitut\w*|sexual\w*|genital\w*|intercourse)\b",
     re.IGNORECASE,
 )
 # Lists of species and places teach names, not English.
@@ -100,7 +103,7 @@ def _preference(example: Example) -> tuple[bool, bytes]:
 
 
 def _read_package(name: str, cache: Path | None, fetch: bool) -> str:
-    places = [Path("/") / _FILES[name], *([] if cache is None else [cache / name / _FILES[name]])]
+    places = [INSTALLED / _FILES[name], *([] if cache is None else [cache / name / _FILES[name]])]
     if fetch and cache is not None and not any(place.exists() for place in places):
         _fetch_package(name, cache)
     for place in places:
@@ -174,8 +177,9 @@ def _jargon(text: str) -> Iterator[Example]:
             joined = _clean(" ".join(body))
             letters = sum(c.isalpha() or c == " " for c in joined)
             drawing = any(re.search(r"\S {3,}\S", line.strip()) for line in body)
-            if len(joined) >= 40 and not drawing and letters >= 0.85 * len(joined):
-                paragraphs.append(re.sub(r"^\d+\. ", "", joined))
+            if len(joined) < 40 or drawing or letters < 0.85 * len(joined) or _UNWANTED.search(joined):
+                continue
+            paragraphs.append(re.sub(r"^\d+\. ", "", joined))
         if paragraphs:
             yield Example(None, f"{_clean(headword)}: " + "\n".join(paragraphs))
 
