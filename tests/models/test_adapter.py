@@ -116,7 +116,7 @@ def test_a_new_adapter_changes_nothing_and_depends_on_its_seed() -> None:
 
 def test_patterns_give_modules_their_own_rank_and_alpha(tmp_path: Path) -> None:
     special, usual = module_path(1, "q_proj"), module_path(0, "q_proj")
-    tensors = {}
+    tensors: dict[str, Any] = {}
     for module, rank in ((usual, 2), (special, 5)):
         key_a, key_b = adapter_keys(module)
         tensors |= {key_a: np.ones((rank, 24), np.float32), key_b: np.ones((24, rank), np.float32)}
