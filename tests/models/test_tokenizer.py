@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.models.test_checkpoint import CONFIG
-from tritloom.models.chat import Turn, chat_format
+from tritloom.models.chat import Turn, chat_format, written_out
 from tritloom.models.errors import TokenizerError
 from tritloom.models.tokenizer import (
     ASSISTANT,
@@ -61,6 +61,8 @@ def test_training_merges_and_is_deterministic() -> None:
     assert len(TRAINED.encode("the quick")) < len("the quick")
     assert len(TRAINED.encode("1234")) == 4
     assert train_bpe(TEXTS, 300).files() == TRAINED.files()
+    marked = [f"{USER}{text}{ASSISTANT}" for text in TEXTS]
+    assert train_bpe(marked, 300).files() == TRAINED.files()
     with pytest.raises(TokenizerError, match="at least 259"):
         train_bpe(TEXTS, 258)
 
@@ -101,6 +103,7 @@ def test_our_chat_form() -> None:
         Turn("assistant", "quick"),
     )
     ids, spoken = form.encode(TRAINED, turns)
+    assert written_out("a", "quick") == f"{USER}a{ASSISTANT}quick"
     expected = f"{USER}the fox{ASSISTANT}the dog{END_OF_TEXT}{USER}a{ASSISTANT}quick{END_OF_TEXT}"
     assert TRAINED.decode(ids, special_tokens=True) == expected
     said = [token for token, own in zip(ids, spoken) if own]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -112,8 +113,8 @@ def _eos_token(folder: Path) -> str:
 def train_bpe(texts: Iterable[str], vocab_size: int) -> Tokenizer:
     """A byte-level BPE tokenizer of at most `vocab_size` tokens, the special tokens and the 256 bytes among them.
 
-    Digits are single tokens. The same texts give the same tokenizer. Raises TokenizerError where `vocab_size` has no
-    room for the bytes.
+    Digits are single tokens; special tokens written in the texts teach it nothing. The same texts give the same
+    tokenizer. Raises TokenizerError where `vocab_size` has no room for the bytes.
     """
     smallest = 256 + len(SPECIAL_TOKENS)
     if vocab_size < smallest:
@@ -130,5 +131,6 @@ def train_bpe(texts: Iterable[str], vocab_size: int) -> Tokenizer:
         initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
         show_progress=False,
     )
-    inner.train_from_iterator(texts, trainer)
+    special = re.compile("|".join(map(re.escape, SPECIAL_TOKENS)))
+    inner.train_from_iterator((special.split(text) for text in texts), trainer)
     return Tokenizer(inner, eos_ids=(SPECIAL_TOKENS.index(END_OF_TEXT),))
