@@ -76,11 +76,6 @@ def chat_format(tokenizer: Tokenizer) -> ChatFormat:
     return ChatFormat("User: ", "\n", "Assistant: ", tokenizer.eos_ids[0])
 
 
-def written_out(prompt: str, answer: str) -> str:
-    """A question and its answer in our form as one text, without the end token: what a base model is pretrained on."""
-    return f"{USER}{prompt}{ASSISTANT}{answer}"
-
-
 def _without_system(turns: tuple[Turn, ...]) -> list[Turn]:
     """Instructions become the beginning of the first question: small models' forms have no role for them."""
     instructions = [turn.content for turn in turns if turn.role == "system"]

@@ -143,12 +143,12 @@ def generate(base: Path | None, **options: Any) -> None:
 @_reported
 def pretrain(data: tuple[Path, ...], as_json: bool, **options: Any) -> None:
     """Train a small BitNet from scratch, quantisation-aware."""
-    from tritloom.models.pretrain import PretrainSettings, pretraining_texts
+    from tritloom.models.pretrain import PretrainSettings, pretraining_examples
     from tritloom.models.pretrain import pretrain as run
     from tritloom.models.reporting import Reporter
 
     with Reporter(as_json) as reporter:
-        training, heldout = pretraining_texts(data)
+        training, heldout = pretraining_examples(data)
         run(PretrainSettings(**options), training, heldout, reporter)
 
 

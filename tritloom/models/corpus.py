@@ -22,7 +22,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tritloom.models.chat import written_out
 from tritloom.models.data import Example, split_examples
 from tritloom.models.errors import DataError
 
@@ -85,19 +84,10 @@ def load_corpus(
     return Corpus(tuple(training), tuple(kept))
 
 
-def corpus_documents(cache: str | Path | None = None) -> tuple[list[str], list[str]]:
-    """(training, held-out) texts of :func:`load_corpus`, conversations written out in our chat form.
-
-    Packages that are not installed are fetched into `cache`, by default `tritloom/corpus` in the user's cache folder.
-    """
-    if cache is None:
-        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tritloom" / "corpus"
-    corpus = load_corpus(cache, fetch=True)
-    return [_text(example) for example in corpus.training], [_text(example) for example in corpus.heldout]
-
-
-def _text(example: Example) -> str:
-    return example.completion if example.prompt is None else written_out(example.prompt, example.completion)
+def default_corpus() -> Corpus:
+    """:func:`load_corpus`, with packages that are not installed fetched into the user's cache folder."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tritloom" / "corpus"
+    return load_corpus(cache, fetch=True)
 
 
 def _count(examples: tuple[Example, ...]) -> dict[str, int]:

@@ -17,8 +17,15 @@ from tritloom.dsl.tensor import Tensor, array
 from tritloom.models.bitnet import Graph, Weights, rotation_tables, shifted_labels
 from tritloom.models.checkpoint import Checkpoint, save_checkpoint, tensor_shapes
 from tritloom.models.config import ModelConfig
-from tritloom.models.corpus import corpus_documents
-from tritloom.models.data import EncodedExamples, Example, batches, load_examples, split_examples
+from tritloom.models.corpus import default_corpus
+from tritloom.models.data import (
+    EncodedExamples,
+    Example,
+    batches,
+    encode_examples,
+    load_examples,
+    split_examples,
+)
 from tritloom.models.errors import DataError
 from tritloom.models.finetune import evaluate
 from tritloom.models.model import Model
@@ -48,14 +55,14 @@ class PretrainSettings:
 
 
 def pretrain(
-    settings: PretrainSettings, training: Sequence[str], heldout: Sequence[str], reporter: Reporter
+    settings: PretrainSettings, training: Sequence[Example], heldout: Sequence[Example], reporter: Reporter
 ) -> float:
-    """Train a tokeniser and a model on texts, save them packed, and return the held-out perplexity a token.
+    """Train a tokeniser and a model on examples, save them packed, and return the held-out perplexity a token.
 
     The graph is that of BitNet-2B-4T with tied embeddings. Raises TritloomError's subclasses.
     """
     device = find_device(settings.device)
-    tokenizer = train_bpe(training, settings.vocab)
+    tokenizer = train_bpe(_texts(training), settings.vocab)
     config = ModelConfig(
         hidden_size=settings.hidden,
         intermediate_size=settings.ffn,
@@ -134,16 +141,12 @@ def _arrays(weights: Weights) -> dict[str, NDArray[np.float32]]:
     return arrays
 
 
-def _rows(texts: Sequence[str], tokenizer: Tokenizer, context: int) -> EncodedExamples:
-    """All texts in one stream, each ended by the end token, cut into rows of `context`."""
-    stream: list[int] = []
-    for ids in tokenizer.encode_batch(texts):
-        stream += [*ids, *tokenizer.eos_ids[:1]]
-    count = len(stream) // context
-    if not count:
-        raise DataError(f"the texts hold {len(stream)} tokens, less than one row of {context}")
-    ids = np.array(stream[: count * context], np.int32).reshape(count, context)
-    return EncodedExamples(ids, ids.copy(), 0)
+def _rows(examples: Sequence[Example], tokenizer: Tokenizer, context: int) -> EncodedExamples:
+    """All examples in rows of `context`, every token learnt."""
+    encoded = encode_examples(examples, tokenizer, context, learn_prompts=True)
+    if not len(encoded.ids):
+        raise DataError("there is no text to train on")
+    return encoded
 
 
 def _placed(
@@ -157,10 +160,14 @@ def _placed(
         yield array(one.ids, device=device), array(shifted_labels(one.labels), device=device), rotation
 
 
-def pretraining_texts(files: Sequence[Path]) -> tuple[list[str], list[str]]:
-    """(training, held-out) documents: of the files, or of the packages that the shipped model was made from."""
+def pretraining_examples(files: Sequence[Path]) -> tuple[Sequence[Example], Sequence[Example]]:
+    """(training, held-out) examples: of the files, or of the packages that the shipped model was made from."""
     if not files:
-        return corpus_documents()
-    documents = [example.completion for file in files for example in load_examples(file)]
-    training, heldout = split_examples([Example(None, text) for text in documents], 0.02)
-    return [example.completion for example in training], [example.completion for example in heldout]
+        corpus = default_corpus()
+        return corpus.training, corpus.heldout
+    return split_examples([example for file in files for example in load_examples(file)], 0.02)
+
+
+def _texts(examples: Sequence[Example]) -> Iterator[str]:
+    for example in examples:
+        yield from (turn.content for turn in example.turns) if example.turns else (example.completion,)
