@@ -16,6 +16,8 @@ from typing import Final
 
 import pytest
 
+from tritloom.backends.base import Device
+
 REPOSITORY: Final = Path(__file__).resolve().parent.parent
 """The folder that holds pyproject.toml."""
 
@@ -68,6 +70,13 @@ def missing_reason(name: str) -> str | None:
     if name in OPENCL_PLATFORMS:
         return _missing_opencl(name)
     raise ValueError(f"no backend {name!r}; there are {', '.join(BACKENDS)}")
+
+
+def device_named(backend: str) -> Device:
+    """The device on which a backend's tests run programs."""
+    from tritloom.backends import registry
+
+    return registry.device({"opencl-pocl": "opencl:portable", "opencl-intel": "opencl:intel"}.get(backend, backend))
 
 
 def _missing_opencl(name: str) -> str | None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+import tritloom.dsl.functions as F
 from tritloom.codegen.errors import ShapeError
 from tritloom.dsl.jit import jit
 from tritloom.dsl.tensor import Tensor, array
@@ -75,7 +76,7 @@ class Generator:
             last: Tensor,
         ) -> tuple[Caches, Tensor]:
             hidden, caches = graph.hidden(weights, adapters, ids, rotation, caches, offset)
-            return caches, graph.logits(weights, hidden.take(last))
+            return caches, graph.logits(weights, F.gather(hidden, last))
 
         self._step = jit(step, donate=(0,))
         shape = (1, capacity, config.num_key_value_heads, config.head_dim)
