@@ -40,6 +40,8 @@ class Register:
 
     type: MachineType
     serial: int = field(default_factory=lambda: next(_serial))
+    name: str = ""
+    """The user's name for it, if any: for emitters and printers that people read."""
 
     @property
     def dtype(self) -> DType:
@@ -204,3 +206,5 @@ class Function:
     threads: int
     arrays: list[Memory]
     body: Body
+    comment: str = ""
+    """What a reader of the emitted source should know: the program's blocks and the like."""
