@@ -24,7 +24,8 @@ def test_logits_and_loss(form: str, backend_name: str, oracle: Path) -> None:
     reference = np.load(oracle / "fwd.npz")
     model = load_model(oracle / form, device=device_named(backend_name))
     logits = model.logits(reference["ids"])
-    assert logits.shape == reference["logits"].shape and logits.dtype == np.float32
+    assert logits.shape == reference["logits"].shape
+    assert logits.dtype == np.float32
     # An activation on a rounding tie may fall either way with another order of summation: 2% of the rows, by 2e-2.
     assert np.abs(logits - reference["logits"]).max() <= 2e-2
     assert _moved_rows(logits, reference["logits"], 1e-4).mean() <= 0.02

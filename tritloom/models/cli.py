@@ -156,7 +156,8 @@ def pretrain(data: tuple[Path, ...], as_json: bool, **options: Any) -> None:
 @_reported
 def devices() -> None:
     """List the devices that programs can run on, and what is missing for others."""
-    from tritloom.backends.registry import all_devices, missing
+    from tritloom.backends.registry import devices as all_devices
+    from tritloom.backends.registry import missing
 
     table = Table("name", "device")
     for device in all_devices():
