@@ -50,6 +50,11 @@ class Static(str):
     __slots__ = ()
 
 
+def is_positive_integer(value: object) -> bool:
+    """Whether it is an int of 1 or more, and no bool."""
+    return isinstance(value, int) and not isinstance(value, bool) and value > 0
+
+
 # in the signature
 
 
@@ -85,10 +90,8 @@ def static(name: str) -> Static:
 def tunable(default: int, *others: int) -> Any:
     """The default of a parameter that is fixed when the kernel is compiled, as in `BM=tl.tunable(8, 4, 1)`."""
     for value in (default, *others):
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise ShapeError(
-                f"tl.tunable takes positive integers, not {value!r}", location=caller_location()
-            )
+        if not is_positive_integer(value):
+            raise ShapeError(f"tl.tunable takes positive integers, not {value!r}", location=caller_location())
     return Tunable((default, *others))
 
 

@@ -6,7 +6,10 @@ Each value is one line: its name, its dtype with its axes, and how it is compute
 
 from __future__ import annotations
 
+import numpy as np
+
 from tritloom.codegen.errors import SourceLocation
+from tritloom.codegen.ir.dtypes import bool_, f32, i32
 from tritloom.codegen.ir.tile import (
     Axes,
     Axis,
@@ -107,11 +110,10 @@ class _Printer:
 
     def _operand(self, value: Value) -> str:
         if isinstance(value, Const):
-            return (
-                f"{value.value!r}"
-                if value.dtype.name in ("i32", "bool")
-                else f"{value.value!r}:{value.dtype}"
-            )
+            if value.dtype in (i32, bool_):
+                return repr(value.value)
+            shown = str(np.float32(value.value)) if value.dtype is f32 else repr(value.value)
+            return f"{shown}:{value.dtype}"
         if isinstance(value, Size | Scalar):
             return self._values.give(value, value.name)
         return self._values.give(value, value.name)

@@ -1,0 +1,166 @@
+"""The reference device: the tile interpreter behind the interface of a device. Slow, and the measure of all others."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tritloom.backends.base import Backend, Device, DeviceBuffer, Executable, Missing, Program
+from tritloom.codegen.errors import DeviceError, OutOfMemoryError
+from tritloom.codegen.ir.template import Plan
+from tritloom.codegen.ir.ternary import TernaryArray
+from tritloom.codegen.ir.tile import Kernel, evaluate_size
+from tritloom.codegen.ir.tile_interpreter import interpret
+from tritloom.codegen.ir.tile_printer import format_kernel
+from tritloom.codegen.target import Target
+
+ALIGNMENT = 64
+Bytes = NDArray[np.uint8]
+
+
+class ReferenceBuffer(DeviceBuffer):
+    """Bytes of the host."""
+
+    def __init__(self, device: Device, data: Bytes):
+        self.device = device
+        self.data = data
+        self.nbytes = data.nbytes
+
+
+class ReferenceExecutable(Executable):
+    """A kernel as it is."""
+
+    def __init__(self, kernel: Kernel):
+        self.kernel = kernel
+        self.source = format_kernel(kernel)
+
+
+class ReferenceDevice(Device):
+    """Runs kernels in NumPy, one program after another, with every access checked."""
+
+    name = "reference"
+    description = "NumPy interpreter"
+
+    def __init__(self) -> None:
+        self.target = Target(name="reference", emitter="none")
+
+    def allocate(self, nbytes: int) -> ReferenceBuffer:
+        """Memory filled with 0xff, so that a use of what was never written shows (NaN in every float dtype)."""
+        try:
+            data = np.full(nbytes + ALIGNMENT, 0xFF, np.uint8)
+        except MemoryError:
+            raise OutOfMemoryError(f"no memory for {nbytes} bytes on reference") from None
+        offset = -data.ctypes.data % ALIGNMENT
+        return ReferenceBuffer(self, data[offset : offset + nbytes])
+
+    def _own(self, buffer: DeviceBuffer) -> ReferenceBuffer:
+        self.own([buffer])
+        assert isinstance(buffer, ReferenceBuffer)
+        return buffer
+
+    def write(self, buffer: DeviceBuffer, array: NDArray[Any]) -> None:
+        """Copy a C-contiguous array's bytes to the start of the buffer."""
+        self._fits(buffer, array)
+        self._own(buffer).data[: array.nbytes] = array.reshape(-1).view(np.uint8)
+
+    def read(self, buffer: DeviceBuffer, array: NDArray[Any]) -> None:
+        """Copy bytes from the start of the buffer over a C-contiguous array."""
+        self._fits(buffer, array)
+        array.reshape(-1).view(np.uint8)[:] = self._own(buffer).data[: array.nbytes]
+
+    def _fits(self, buffer: DeviceBuffer, array: NDArray[Any]) -> None:
+        if not array.flags.c_contiguous or array.nbytes > buffer.nbytes:
+            raise DeviceError(
+                f"an array of {array.nbytes} bytes does not fit a buffer of {buffer.nbytes} on {self.name}",
+                hint="give a C-contiguous array no greater than the buffer",
+            )
+
+    def compile(self, kernel: Kernel) -> ReferenceExecutable:
+        """The kernel itself."""
+        return ReferenceExecutable(kernel)
+
+    def launch(
+        self,
+        executable: Executable,
+        buffers: Sequence[DeviceBuffer],
+        sizes: dict[str, int],
+        scalars: Sequence[float | int] = (),
+    ) -> None:
+        """Interpret the kernel over its whole grid."""
+        self._run(executable.kernel, [self._own(buffer).data for buffer in buffers], sizes, scalars)
+
+    def _run(
+        self,
+        kernel: Kernel,
+        memories: Sequence[Bytes],
+        sizes: Mapping[str, int],
+        scalars: Sequence[float | int],
+    ) -> None:
+        tensors: dict[str, NDArray[Any] | TernaryArray] = {}
+        for buffer, data in zip(kernel.buffers, memories, strict=True):
+            shape = tuple(evaluate_size(dim, dict(sizes)) for dim in buffer.shape)
+            if buffer.dtype.is_ternary:
+                rows, columns = shape
+                layout = self.target.layout
+                words = data[: layout.nbytes(rows, columns)].view(np.uint32)
+                tensors[buffer.name] = TernaryArray(
+                    words.reshape(layout.words_shape(rows, columns)), (rows, columns), layout
+                )
+            else:
+                count = int(np.prod(shape, dtype=np.int64)) * buffer.dtype.nbytes
+                tensors[buffer.name] = data[:count].view(buffer.dtype.numpy).reshape(shape)
+        names = [scalar.name for scalar in kernel.scalars]
+        interpret(kernel, tensors, sizes, dict(zip(names, scalars, strict=True)))
+
+    def prepare(self, plan: Plan) -> ReferenceProgram:
+        """The plan with its arena."""
+        return ReferenceProgram(self, plan)
+
+    def synchronize(self) -> None:
+        """All work is done as soon as it is submitted."""
+
+
+class ReferenceProgram(Program):
+    """A plan, run launch by launch."""
+
+    def __init__(self, device: ReferenceDevice, plan: Plan):
+        self.plan = plan
+        self._device = device
+        self._arena = device.allocate(max(plan.arena_bytes, 1))
+
+    def run(self, inputs: Sequence[DeviceBuffer], outputs: Sequence[DeviceBuffer]) -> None:
+        """Run all launches in order."""
+        plan, device = self.plan, self._device
+        bound: dict[int, Bytes] = {}
+        for numbers, buffers in ((plan.inputs, inputs), (plan.outputs, outputs)):
+            for number, buffer in zip(numbers, buffers, strict=True):
+                bound[number] = device._own(buffer).data
+
+        def memory(number: int) -> Bytes:
+            if number in bound:
+                return bound[number]
+            tensor = plan.tensors[number]
+            return self._arena.data[tensor.offset : tensor.offset + tensor.nbytes]
+
+        for launch in plan.launches:
+            device._run(launch.kernel, [memory(n) for n in launch.tensors], launch.sizes, launch.scalars)
+
+
+class ReferenceBackend(Backend):
+    """The one reference device."""
+
+    name = "reference"
+
+    def __init__(self) -> None:
+        self._device = ReferenceDevice()
+
+    def devices(self) -> list[Device]:
+        """The interpreter."""
+        return [self._device]
+
+    def missing(self) -> Missing | None:
+        """It is always there."""
+        return None
