@@ -21,11 +21,6 @@ _AVX2 = "sse sse2 sse3 ssse3 sse4.1 sse4.2 popcnt avx avx2 bmi bmi2 f16c fma lzc
 _AVX512 = f"{_AVX2} avx512f avx512bw avx512cd avx512dq avx512vl avx512vnni"
 
 
-def isa(target: Target) -> frozenset[str]:
-    """The instruction set extensions that a CPU target has, in LLVM's names."""
-    return frozenset(part[1:] for part in target.llvm_features.split(",") if part.startswith("+"))
-
-
 def _features(*names: str) -> str:
     return ",".join(f"+{name}" for part in names for name in part.split())
 

@@ -25,6 +25,7 @@ from tritloom.codegen.ir.machine import (
     Phi,
     Register,
     Space,
+    Statement,
 )
 
 Operand = Register | int | float
@@ -70,11 +71,21 @@ class MachineBuilder:
     def emit(self, op: Op, type: MachineType, *args: Register, attribute: Any = None) -> Register:  # noqa: A002
         """Append any instruction that has a result, of the given type."""
         result = Register(type)
-        self._append(Instruction(op, result, args, attribute))
+        self.append(Instruction(op, result, args, attribute))
         return result
 
-    def _append(self, instruction: Instruction) -> None:
-        self._bodies[-1].statements.append(instruction)
+    def append(self, statement: Statement) -> None:
+        """Append a statement as it stands."""
+        self._bodies[-1].statements.append(statement)
+
+    @contextmanager
+    def inside(self, body: Body) -> Iterator[None]:
+        """Statements made inside go to a body of the caller's."""
+        self._bodies.append(body)
+        try:
+            yield
+        finally:
+            self._bodies.pop()
 
     def _once(self, op: Op, type_: MachineType, attribute: Any = None) -> Register:
         """An instruction without operands: made once, at the start of the function."""
@@ -282,7 +293,7 @@ class MachineBuilder:
     def store(self, memory: Memory, index: Register, value: Register, mask: Register | None = None) -> None:
         """The lanes of `value` to neighbouring elements from `index` on, but for lanes whose mask is false."""
         args = (index, value) if mask is None else (index, value, mask)
-        self._append(Instruction(Op.STORE, None, args, memory))
+        self.append(Instruction(Op.STORE, None, args, memory))
 
     def gather(self, memory: Memory, indices: Register, mask: Register | None = None) -> Register:
         """The elements at a vector of indices; 0 in lanes whose mask is false, which are not read."""
@@ -294,7 +305,7 @@ class MachineBuilder:
     ) -> None:
         """The lanes of `value` to the elements at a vector of indices, but for lanes whose mask is false."""
         args = (indices, value) if mask is None else (indices, value, mask)
-        self._append(Instruction(Op.SCATTER, None, args, memory))
+        self.append(Instruction(Op.SCATTER, None, args, memory))
 
     def dot4_us(self, acc: Register, a: Register, b: Register, small: bool = False) -> Register:
         """acc i32 x L + sums of four products a lane of u8 x 4L and i8 x 4L.
@@ -317,7 +328,7 @@ class MachineBuilder:
 
     def barrier(self) -> None:
         """Wait for the workgroup's other threads, and see what they wrote to shared memory."""
-        self._append(Instruction(Op.BARRIER, None))
+        self.append(Instruction(Op.BARRIER, None))
 
     # control flow
 
