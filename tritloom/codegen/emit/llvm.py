@@ -106,6 +106,7 @@ class _Emitter:
             attributes.append(f'"prefer-vector-width"="{self.target.vector_bits}"')
         return "\n".join(
             [
+                *(f"; {line}" for line in function.comment.splitlines()),
                 f'target triple = "{self.target.llvm_triple}"',
                 "",
                 f'define void @"{function.name}"(ptr noundef %args, i64 noundef %begin, i64 noundef %end) #0 {{',

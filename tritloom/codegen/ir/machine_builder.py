@@ -388,8 +388,8 @@ class MachineBuilder:
             opened.results.append(after)
         self._bodies[-1].statements.append(IfElse(condition, opened.then, opened.else_, merges))
 
-    def finish(self, threads: int = 1) -> Function:
-        """The function, of `threads` threads a program."""
+    def finish(self, threads: int = 1, comment: str = "") -> Function:
+        """The function, of `threads` threads a program; `comment` is for readers of the emitted source."""
         body = self._bodies[0]
         body.statements[:0] = self._shared.values()
         self._shared = {}
@@ -401,6 +401,7 @@ class MachineBuilder:
             threads,
             self._arrays,
             body,
+            comment,
         )
 
 

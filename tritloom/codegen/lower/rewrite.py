@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from tritloom.codegen.ir.machine import Body, For, Function, IfElse, Instruction, Phi, Register
 from tritloom.codegen.ir.machine_builder import MachineBuilder
@@ -25,9 +26,7 @@ class _Rewriter:
 
     def run(self) -> Function:
         self.statements(self.function.body)
-        old = self.function
-        body = self.builder.finish(old.threads).body
-        return Function(old.name, old.buffers, old.sizes, old.scalars, old.threads, old.arrays, body)
+        return replace(self.function, body=self.builder.finish().body)
 
     def now(self, register: Register) -> Register:
         return self.replaced.get(register, register)

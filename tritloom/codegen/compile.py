@@ -1,0 +1,40 @@
+"""From a tile kernel to code: the lowering and the emitter that a target calls for."""
+
+from __future__ import annotations
+
+from tritloom.codegen.emit.llvm import emit_llvm
+from tritloom.codegen.errors import UnsupportedError
+from tritloom.codegen.ir.machine import Function
+from tritloom.codegen.ir.tile import Kernel
+from tritloom.codegen.target import Target
+
+
+def lower(kernel: Kernel, target: Target) -> Function:
+    """The kernel in machine form. Raises UnsupportedError for what the target cannot run."""
+    if target.emitter == "llvm":
+        from tritloom.codegen.lower.cpu import lower_cpu
+
+        return lower_cpu(kernel, target)
+    if target.emitter == "opencl":
+        from tritloom.codegen.lower.gpu import lower_gpu
+
+        return lower_gpu(kernel, target)
+    raise UnsupportedError(
+        f"the target {target.name} interprets `{kernel.name}` and has no code", hint="print the kernel's ir"
+    )
+
+
+def emit(function: Function, target: Target, *, may_alias: bool = False) -> str:
+    """The target's source text of a function. `may_alias`: buffers may overlap (in-place launches on a CPU)."""
+    if target.emitter == "llvm":
+        return emit_llvm(function, target, may_alias=may_alias)
+    if target.emitter == "opencl":
+        from tritloom.codegen.emit.opencl import emit_opencl
+
+        return emit_opencl(function, target)
+    raise UnsupportedError(f"nothing emits code for the target {target.name}")
+
+
+def source(kernel: Kernel, target: Target) -> str:
+    """The source text that a kernel becomes on a target: LLVM IR or OpenCL C."""
+    return emit(lower(kernel, target), target)
