@@ -54,7 +54,7 @@ def sigmoid(x: Tensor) -> Tensor:
     return 1.0 / (exp(-x) + 1.0)
 
 
-def absolute(x: Tensor) -> Tensor:
+def abs(x: Tensor) -> Tensor:  # noqa: A001
     """The absolute value. Its gradient at 0 is 0."""
     return unary("abs", x)
 
@@ -64,7 +64,7 @@ def floor(x: Tensor) -> Tensor:
     return unary("floor", x)
 
 
-def round_half_even(x: Tensor) -> Tensor:
+def round(x: Tensor) -> Tensor:  # noqa: A001
     """The nearest whole number, halves to the even one. It has no gradient: see :func:`straight_through`."""
     return unary("round", x)
 
@@ -79,7 +79,7 @@ def minimum(a: Operand, b: Operand) -> Tensor:
     return binary("min", a, b)
 
 
-def clip(x: Tensor, low: Operand, high: Operand) -> Tensor:
+def clamp(x: Tensor, low: Operand, high: Operand) -> Tensor:
     """x, but `low` where it is below and `high` where it is above."""
     return minimum(maximum(x, low), high)
 
@@ -90,6 +90,34 @@ def where(condition: Tensor, if_true: Operand, if_false: Operand) -> Tensor:
     nodes = (node_of(condition), node_of(if_true, dtype), node_of(if_false, dtype))
     shape = common_shape("where", *(node.shape for node in nodes))
     return Tensor(make("select", [expand(node, shape) for node in nodes]))
+
+
+def cast(x: Tensor, dtype: DType) -> Tensor:
+    """Conversion by value: see :meth:`Tensor.cast`."""
+    return x.cast(dtype)
+
+
+# reductions and products
+
+
+def sum(x: Tensor, axis: Axes = None, keepdims: bool = False) -> Tensor:  # noqa: A001
+    """The sum over the axes, all if None."""
+    return x.sum(axis, keepdims)
+
+
+def max(x: Tensor, axis: Axes = None, keepdims: bool = False) -> Tensor:  # noqa: A001
+    """The greatest element over the axes, all if None."""
+    return x.max(axis, keepdims)
+
+
+def min(x: Tensor, axis: Axes = None, keepdims: bool = False) -> Tensor:  # noqa: A001
+    """The least element over the axes, all if None."""
+    return x.min(axis, keepdims)
+
+
+def mean(x: Tensor, axis: Axes = None, keepdims: bool = False) -> Tensor:
+    """The mean over the axes, all if None."""
+    return x.mean(axis, keepdims)
 
 
 # making

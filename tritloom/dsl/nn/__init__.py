@@ -1,6 +1,8 @@
 """What BitNet models are made of, as functions of tensors."""
 
 from tritloom.dsl.nn.activations import relu, relu2, silu
+from tritloom.dsl.nn.attention import causal_attention
+from tritloom.dsl.nn.cache import append_rows
 from tritloom.dsl.nn.cross_entropy import linear_cross_entropy
 from tritloom.dsl.nn.embedding import embedding
 from tritloom.dsl.nn.linear import linear, lora, ternary_linear
@@ -11,6 +13,8 @@ from tritloom.dsl.nn.rope import rope
 
 __all__ = [
     "adamw_update",
+    "append_rows",
+    "causal_attention",
     "dequantised",
     "embedding",
     "linear",

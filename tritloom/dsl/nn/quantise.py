@@ -20,9 +20,9 @@ def quantise_activations(x: Tensor) -> tuple[Tensor, Tensor]:
     Halves round to the even number; max|x| counts as 1e-5 at least. No gradient flows through q.
     """
     wide = x.cast(f32)
-    scale = 127.0 / F.maximum(F.absolute(wide).max(-1, keepdims=True), SMALLEST)
-    rounded = F.round_half_even(wide * scale)
-    return F.clip(rounded, -128.0, 127.0).cast(i8), scale
+    scale = 127.0 / F.maximum(F.abs(wide).max(-1, keepdims=True), SMALLEST)
+    rounded = F.round(wide * scale)
+    return F.clamp(rounded, -128.0, 127.0).cast(i8), scale
 
 
 def dequantised(x: Tensor, q: Tensor, scale: Tensor) -> Tensor:
@@ -41,7 +41,7 @@ def ternarise(master: Tensor) -> tuple[Tensor, Tensor]:
             hint="master weights are f32 [out, in]",
             location=caller_location(),
         )
-    scale = F.stop_gradient(F.maximum(F.absolute(master).mean(), SMALLEST))
+    scale = F.stop_gradient(F.maximum(F.abs(master).mean(), SMALLEST))
     ratio = master / scale
-    rounded = F.clip(F.round_half_even(F.stop_gradient(ratio)), -1.0, 1.0)
+    rounded = F.clamp(F.round(F.stop_gradient(ratio)), -1.0, 1.0)
     return F.pack(F.straight_through(rounded, ratio)), scale.reshape(1)
