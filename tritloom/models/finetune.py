@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 
 from tritloom.backends.registry import device as find_device
-from tritloom.codegen.errors import ShapeError
 from tritloom.dsl.tensor import Tensor
 from tritloom.models.adapter import new_adapter, save_adapter
 from tritloom.models.bitnet import Adapters, Weights
@@ -35,6 +35,9 @@ from tritloom.models.training import Recipe, Trainer
 
 SHIPPED_MODEL = Path(__file__).parent / "base"
 """The small model that the package carries."""
+SAMPLES = 3
+"""How many questions are answered before and after."""
+ANSWER_TOKENS = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +94,8 @@ def finetune(settings: FinetuneSettings, reporter: Reporter) -> Outcome:
     model.set_adapter(
         new_adapter(model.config, settings.rank, settings.alpha, settings.targets, seed=settings.seed)
     )
-    questions = [example.prompt for example in (heldout or training) if example.prompt is not None][:3]
-    before = [answer(model, tokenizer, question, context) for question in questions]
+    questions = _sample_questions(heldout or training, tokenizer, model.config.max_position_embeddings)
+    before = [answer(model, tokenizer, question) for question in questions]
     loss_before = evaluate(model, held, batch) if held else None
     if loss_before is not None:
         reporter.say(f"held-out loss before: {loss_before:.4f}")
@@ -110,7 +113,7 @@ def finetune(settings: FinetuneSettings, reporter: Reporter) -> Outcome:
     last = reporter.track(trainer.run(_placed(model, source), lambda placed: batch * context))
     model.adapters = trainer.parameters
     loss_after = evaluate(model, held, batch) if held else None
-    after = [answer(model, tokenizer, question, context) for question in questions]
+    after = [answer(model, tokenizer, question) for question in questions]
     save_adapter(settings.out, model.current_adapter(), str(settings.base))
     outcome = Outcome(
         last.step if last else 0,
@@ -148,15 +151,26 @@ def evaluate(model: Model, encoded: EncodedExamples, batch: int) -> float:
     return total / count
 
 
-def answer(model: Model, tokenizer: Tokenizer, question: str, context: int, max_tokens: int = 40) -> str:
-    """The model's greedy answer to a question."""
+def _sample_questions(examples: Sequence[Example], tokenizer: Tokenizer, positions: int) -> list[str]:
+    """The first questions that leave the model room for an answer."""
+    questions = list(dict.fromkeys(example.prompt for example in examples if example.prompt is not None))
+    if not questions:
+        return []
+    chat = chat_format(tokenizer)
+    fitting = (
+        one
+        for one in questions
+        if len(chat.prompt(tokenizer, (Turn("user", one),))) + ANSWER_TOKENS <= positions
+    )
+    return list(islice(fitting, SAMPLES))
+
+
+def answer(model: Model, tokenizer: Tokenizer, question: str) -> str:
+    """The model's greedy answer to a question, of ANSWER_TOKENS at most."""
     chat = chat_format(tokenizer)
     ids = chat.prompt(tokenizer, (Turn("user", question),))
-    if len(ids) >= context:
-        raise ShapeError(
-            f"the question has {len(ids)} tokens, the context {context}", hint="make the context longer"
-        )
-    tokens = Generator(model, context).generate(ids, max_tokens, stop=tuple(chat.stop_ids(tokenizer)))
+    generator = Generator(model, min(len(ids) + ANSWER_TOKENS, model.config.max_position_embeddings))
+    tokens = generator.generate(ids, ANSWER_TOKENS, stop=tuple(chat.stop_ids(tokenizer)))
     return tokenizer.decode(list(tokens)).strip()
 
 

@@ -1,26 +1,16 @@
-"""AdamW with decoupled weight decay, and clipping by the global norm, over trees of float32 tensors.
-
-Loshchilov and Hutter, "Decoupled Weight Decay Regularization", arXiv:1711.05101, algorithm 2.
-"""
+"""AdamW and clipping by the global norm, over whole trees of float32 tensors."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 import tritloom.dsl.functions as F
+from tritloom.dsl import nn
 from tritloom.dsl.tensor import Tensor
-from tritloom.dsl.tree import tree_map
+from tritloom.dsl.tree import tree_flatten, tree_leaves, tree_unflatten
 
 Tree = Any
-
-
-def schedule(step: int, rate: float, betas: tuple[float, float]) -> NDArray[np.float32]:
-    """What changes from step to step (1, 2, ...): the rate and the two bias corrections 1 / (1 - beta^step)."""
-    return np.array([rate, 1 / (1 - betas[0] ** step), 1 / (1 - betas[1] ** step)], np.float32)
 
 
 def adamw(
@@ -37,28 +27,32 @@ def adamw(
 ) -> tuple[Tree, Tree, Tree]:
     """One update: the new parameters, first moments and second moments.
 
-    `schedule` is f32[3] of :func:`schedule`; `factor`, a scalar, multiplies the gradients first (clipping). Vectors
-    (norm gains) are not decayed, matrices are.
+    `schedule`, f32[2], holds the step (counted from 1) and the learning rate; `factor`, a scalar, multiplies the
+    gradients first (clipping). Matrices are decayed, vectors (norm gains) are not.
     """
-    rate, correction1, correction2 = schedule[0], schedule[1], schedule[2]
 
-    def moments1(gradient: Tensor, moment: Tensor) -> Tensor:
-        scaled = gradient if factor is None else gradient * factor
-        return betas[0] * moment + (1 - betas[0]) * scaled
+    def update(
+        parameter: Tensor, gradient: Tensor, moment1: Tensor, moment2: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        return nn.adamw_update(
+            parameter,
+            gradient if factor is None else gradient * factor,
+            moment1,
+            moment2,
+            step=schedule[0],
+            lr=schedule[1],
+            betas=betas,
+            eps=epsilon,
+            weight_decay=weight_decay if parameter.ndim > 1 else 0.0,
+        )
 
-    def moments2(gradient: Tensor, moment: Tensor) -> Tensor:
-        scaled = gradient if factor is None else gradient * factor
-        return betas[1] * moment + (1 - betas[1]) * scaled * scaled
-
-    def update(parameter: Tensor, moment1: Tensor, moment2: Tensor) -> Tensor:
-        step = (moment1 * correction1) / (F.sqrt(moment2 * correction2) + epsilon)
-        if weight_decay and len(parameter.shape) > 1:
-            step = step + weight_decay * parameter
-        return parameter - rate * step
-
-    first = tree_map(moments1, gradients, first)
-    second = tree_map(moments2, gradients, second)
-    return tree_map(update, parameters, first, second), first, second
+    leaves, structure = tree_flatten(parameters)
+    others = (tree_leaves(gradients), tree_leaves(first), tree_leaves(second))
+    updated = [update(*group) for group in zip(leaves, *others, strict=True)]
+    new_parameters, new_first, new_second = (
+        tree_unflatten(structure, [group[i] for group in updated]) for i in range(3)
+    )
+    return new_parameters, new_first, new_second
 
 
 def global_norm(gradients: Sequence[Tensor]) -> Tensor:

@@ -107,9 +107,7 @@ class Trainer:
                 return
             started = time.perf_counter()
             rate = self.recipe.rate(number)
-            schedule = array(
-                optimiser.schedule(number, rate, (self.recipe.beta1, self.recipe.beta2)), device=self.device
-            )
+            schedule = array(np.array([number, rate], np.float32), device=self.device)
             self.parameters, self._first, self._second, value, norm = self._step(
                 self.parameters, self._first, self._second, schedule, *batch
             )
