@@ -1,0 +1,357 @@
+"""The OpenCL backend: every device of every platform, by pyopencl.
+
+A device's target is made of its own answers. Programs run in an in-order queue, so launches follow each other with no
+host in between. Drivers keep compiled code themselves; pyopencl's own cache of binaries is not used, since a process that
+is killed in it makes later ones wait.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tritloom.backends.base import Backend, Device, DeviceBuffer, Executable, Missing, Program
+from tritloom.codegen.emit.opencl import emit_opencl, kernel_name
+from tritloom.codegen.errors import CompileError, DeviceError, OutOfMemoryError, ShapeError
+from tritloom.codegen.ir.template import Plan
+from tritloom.codegen.ir.tile import Kernel
+from tritloom.codegen.lower.gpu import lower_gpu
+from tritloom.codegen.target import Target
+
+try:
+    import pyopencl as cl
+except ImportError:
+    cl = None
+
+MOST_ELEMENTS = 2**31
+"""A buffer has fewer: element numbers are 32-bit on the device."""
+_INSTALL = (
+    "install the extra (python -m pip install 'tritloom[opencl]') and a driver: a GPU's own, or pocl-opencl-icd for a CPU"
+)
+_LINE = re.compile(r":(\d+):(?:\d+:)?\s*(?:fatal )?error")
+
+
+class OpenCLBuffer(DeviceBuffer):
+    """A cl.Buffer."""
+
+    def __init__(self, device: OpenCLDevice, nbytes: int, memory: Any):
+        self.device = device
+        self.nbytes = nbytes
+        self.memory = memory
+
+
+class OpenCLExecutable(Executable):
+    """A built program with one kernel."""
+
+    def __init__(self, kernel: Kernel, source: str, program: Any, threads: int):
+        self.kernel = kernel
+        self.source = source
+        self.threads = threads
+        self._program = program
+        self.lock = threading.Lock()
+        """Held from setting arguments to the launch."""
+
+    def instance(self) -> Any:
+        """A new cl.Kernel, with arguments of its own."""
+        return cl.Kernel(self._program, kernel_name(self.kernel.name))
+
+    @cached_property
+    def shared(self) -> Any:
+        """The cl.Kernel of single launches."""
+        return self.instance()
+
+    def programs(self, sizes: dict[str, int]) -> int:
+        """Workgroups of a launch."""
+        total = 1
+        for count in self.kernel.grid(sizes):
+            total *= count
+        return total
+
+    def values(self, sizes: dict[str, int], scalars: Sequence[float | int]) -> list[Any]:
+        """The arguments after the buffers."""
+        kernel = self.kernel
+        if len(scalars) != len(kernel.scalars):
+            raise ShapeError(f"`{kernel.name}` takes {len(kernel.scalars)} scalars and was given {len(scalars)}")
+        missing = [size.name for size in kernel.sizes if size.name not in sizes]
+        if missing:
+            raise ShapeError(f"`{kernel.name}` was launched without the sizes {', '.join(missing)}")
+        return [np.int32(sizes[size.name]) for size in kernel.sizes] + [
+            scalar.dtype.numpy.type(value) for scalar, value in zip(kernel.scalars, scalars, strict=True)
+        ]
+
+
+class OpenCLDevice(Device):
+    """One OpenCL device, with a context and an in-order queue of its own."""
+
+    def __init__(self, name: str, device: Any):
+        self.name = name
+        self._device = device
+        version = " ".join(device.platform.version.split(",")[0].split())
+        self.description = f"{device.name.strip()} ({device.platform.name.strip()}, {version})"
+        self.target = describe(device, name)
+        self._executables: dict[Kernel, OpenCLExecutable] = {}
+        self._lock = threading.Lock()
+
+    @cached_property
+    def _context(self) -> Any:
+        return cl.Context([self._device])
+
+    @cached_property
+    def _queue(self) -> Any:
+        return cl.CommandQueue(self._context, self._device)
+
+    # memory
+
+    def allocate(self, nbytes: int) -> OpenCLBuffer:
+        most = self._device.max_mem_alloc_size
+        if nbytes > most:
+            raise OutOfMemoryError(
+                f"{nbytes} bytes were asked for in one piece, {self.description} gives at most {most}",
+                hint="use a smaller batch or context, or another device",
+            )
+        try:
+            memory = cl.Buffer(self._context, cl.mem_flags.READ_WRITE, size=max(nbytes, 1))
+        except cl.Error as error:
+            raise OutOfMemoryError(f"{self.description} has no {nbytes} bytes left: {error}") from error
+        return OpenCLBuffer(self, nbytes, memory)
+
+    def write(self, buffer: DeviceBuffer, array: NDArray[Any]) -> None:
+        data, memory = self._copied(buffer, array)
+        if data.nbytes:
+            with self._failures("a copy to the device"):
+                cl.enqueue_copy(self._queue, memory, data, is_blocking=True)
+
+    def read(self, buffer: DeviceBuffer, array: NDArray[Any]) -> None:
+        data, memory = self._copied(buffer, array)
+        if data.nbytes:
+            with self._failures("a copy from the device"):
+                cl.enqueue_copy(self._queue, data, memory, is_blocking=True)
+
+    def _copied(self, buffer: DeviceBuffer, array: NDArray[Any]) -> tuple[NDArray[np.uint8], Any]:
+        self.own([buffer])
+        if not array.flags.c_contiguous:
+            raise ShapeError("an array that is copied to or from a device is not C-contiguous")
+        if array.nbytes > buffer.nbytes:
+            raise ShapeError(f"an array of {array.nbytes} bytes is copied to or from a buffer of {buffer.nbytes}")
+        assert isinstance(buffer, OpenCLBuffer)
+        return array.reshape(-1).view(np.uint8), buffer.memory
+
+    # kernels
+
+    def compile(self, kernel: Kernel) -> OpenCLExecutable:
+        with self._lock:
+            known = self._executables.get(kernel)
+            if known is None:
+                function = lower_gpu(kernel, self.target)
+                source = emit_opencl(function, self.target)
+                known = OpenCLExecutable(kernel, source, self.build(source, kernel.name), function.threads)
+                self._executables[kernel] = known
+        return known
+
+    def build(self, source: str, name: str) -> Any:
+        """A built program. Raises CompileError with the compiler's log and the source line that it points to."""
+        options = ["-cl-std=CL1.2" if not self.target.has("int8-dot") else "-cl-std=CL3.0"]
+        if self._device.single_fp_config & cl.device_fp_config.CORRECTLY_ROUNDED_DIVIDE_SQRT:
+            options.append("-cl-fp32-correctly-rounded-divide-sqrt")
+        program = cl._cl._Program(self._context, source)  # cl.Program, without its cache
+        try:
+            program.build(" ".join(options).encode(), [self._device])
+        except cl.Error as error:
+            log = str(program.get_build_info(self._device, cl.program_build_info.LOG)).strip()
+            found = _LINE.search(log)
+            lines = source.splitlines()
+            number = int(found[1]) if found else 0
+            shown = f"\n{number:5d} | {lines[number - 1].strip()}" if 0 < number <= len(lines) else ""
+            raise CompileError(
+                f"the compiler of {self.description} refused the kernel `{name}`{shown}\n{log or error}",
+                hint="this is a defect of Tritloom or of the driver: please report it with the kernel's source",
+            ) from error
+        return program
+
+    def launch(
+        self,
+        executable: Executable,
+        buffers: Sequence[DeviceBuffer],
+        sizes: dict[str, int],
+        scalars: Sequence[float | int] = (),
+    ) -> None:
+        assert isinstance(executable, OpenCLExecutable)
+        self.own(buffers)
+        self.check(executable.kernel, [buffer.nbytes for buffer in buffers])
+        arguments = [buffer.memory for buffer in buffers if isinstance(buffer, OpenCLBuffer)]
+        values = executable.values(sizes, scalars)
+        with executable.lock, self._failures(f"the kernel `{executable.kernel.name}`"):
+            executable.shared.set_args(*arguments, *values)
+            self._enqueue(executable.shared, executable.programs(sizes), executable.threads)
+
+    def check(self, kernel: Kernel, nbytes: Sequence[int]) -> None:
+        """Raise ShapeError unless there is one buffer a parameter, and DeviceError for one of too many elements."""
+        if len(nbytes) != len(kernel.buffers):
+            raise ShapeError(f"`{kernel.name}` takes {len(kernel.buffers)} buffers and was given {len(nbytes)}")
+        for parameter, size in zip(kernel.buffers, nbytes, strict=True):
+            elements = size // (4 if parameter.dtype.is_ternary else parameter.dtype.nbytes)
+            if elements >= MOST_ELEMENTS:
+                raise DeviceError(
+                    f"`{parameter.name}` of `{kernel.name}` has {elements} elements, OpenCL kernels address fewer than "
+                    f"{MOST_ELEMENTS}",
+                    hint="use a smaller batch or context",
+                )
+
+    def _enqueue(self, instance: Any, programs: int, threads: int) -> None:
+        if programs:
+            cl.enqueue_nd_range_kernel(self._queue, instance, (programs * threads,), (threads,))
+
+    def _failures(self, what: str) -> _Failures:
+        return _Failures(self.description, what)
+
+    def prepare(self, plan: Plan) -> OpenCLProgram:
+        return OpenCLProgram(self, plan)
+
+    def synchronize(self) -> None:
+        with self._failures("work that was submitted"):
+            self._queue.finish()
+
+
+class _Failures:
+    """Turns pyopencl's errors into ours."""
+
+    def __init__(self, device: str, what: str):
+        self.device = device
+        self.what = what
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        if isinstance(error, cl.MemoryError):
+            raise OutOfMemoryError(f"{self.device} ran out of memory in {self.what}: {error}") from error
+        if isinstance(error, cl.Error):
+            raise DeviceError(f"{self.device} failed in {self.what}: {error}") from error
+
+
+class OpenCLProgram(Program):
+    """A plan with one cl.Kernel a launch, its arguments set once: a run sets those that changed, and enqueues."""
+
+    def __init__(self, device: OpenCLDevice, plan: Plan):
+        self.plan = plan
+        self._device = device
+        self._lock = threading.Lock()
+        places = self._place()
+        self._launches: list[tuple[Any, int, int, str]] = []
+        self._bindings: dict[int, list[tuple[Any, int]]] = {}
+        """Of each tensor that is given to `run`: the kernels and argument numbers that take it."""
+        self._bound: dict[int, Any] = {}
+        for launch in plan.launches:
+            executable = device.compile(launch.kernel)
+            device.check(launch.kernel, [plan.tensors[t].nbytes for t in launch.tensors])
+            instance = executable.instance()
+            sizes = dict(launch.sizes)
+            for number, tensor in enumerate(launch.tensors):
+                if plan.tensors[tensor].role == "arena":
+                    instance.set_arg(number, places[tensor])
+                else:
+                    self._bindings.setdefault(tensor, []).append((instance, number))
+            for number, value in enumerate(executable.values(sizes, launch.scalars), len(launch.tensors)):
+                instance.set_arg(number, value)
+            self._launches.append((instance, executable.programs(sizes), executable.threads, launch.kernel.name))
+
+    def _place(self) -> dict[int, Any]:
+        """A piece of the arena for each of its tensors."""
+        plan = self.plan
+        tensors = [(i, t) for i, t in enumerate(plan.tensors) if t.role == "arena"]
+        if not tensors:
+            return {}
+        align = max(self._device._device.mem_base_addr_align // 8, 1)
+        # Offsets that are too fine for the device are spread: all are multiples of one number, which grows to `align`.
+        unit = int(np.gcd.reduce([align, *(t.offset for _, t in tensors)]))
+        scale = align // unit
+        self._arena = self._device.allocate(plan.arena_bytes * scale)
+        pieces: dict[tuple[int, int], Any] = {}
+        places = {}
+        for number, tensor in tensors:
+            key = (tensor.offset * scale, max(tensor.nbytes, 1))
+            if key not in pieces:
+                pieces[key] = self._arena.memory.get_sub_region(*key)
+            places[number] = pieces[key]
+        return places
+
+    def run(self, inputs: Sequence[DeviceBuffer], outputs: Sequence[DeviceBuffer]) -> None:
+        plan, device = self.plan, self._device
+        if len(inputs) != len(plan.inputs) or len(outputs) != len(plan.outputs):
+            raise ShapeError(
+                f"the program takes {len(plan.inputs)} inputs and {len(plan.outputs)} outputs, "
+                f"and was given {len(inputs)} and {len(outputs)}"
+            )
+        device.own(inputs)
+        device.own(outputs)
+        with self._lock, device._failures("a program") as _:
+            given = dict(zip((*plan.inputs, *plan.outputs), (*inputs, *outputs), strict=True))
+            for tensor, buffer in given.items():
+                assert isinstance(buffer, OpenCLBuffer)
+                if self._bound.get(tensor) is not buffer:
+                    for instance, number in self._bindings.get(tensor, ()):
+                        instance.set_arg(number, buffer.memory)
+                    self._bound[tensor] = buffer
+            for instance, programs, threads, _name in self._launches:
+                device._enqueue(instance, programs, threads)
+            device._queue.flush()
+
+
+def describe(device: Any, name: str) -> Target:
+    """The target that a device's own answers make."""
+    extensions = set(device.extensions.split())
+    features = set()
+    if "cl_khr_fp16" in extensions:
+        features.add("f16")
+    if "cl_khr_subgroups" in extensions or "cl_intel_subgroups" in extensions:
+        features.add("subgroups")
+    if "cl_khr_integer_dot_product" in extensions:
+        features.add("int8-dot")
+    return Target(
+        name=name,
+        emitter="opencl",
+        features=frozenset(features),
+        max_threads=int(device.max_work_group_size),
+        shared_bytes=int(device.local_mem_size),
+    )
+
+
+class OpenCLBackend(Backend):
+    """All devices of all platforms, GPUs first."""
+
+    name = "opencl"
+
+    def devices(self) -> list[Device]:
+        found = []
+        for platform in self._platforms():
+            try:
+                found += platform.get_devices()
+            except cl.Error:  # a platform without a device of its own
+                continue
+        kinds = (cl.device_type.GPU, cl.device_type.ACCELERATOR) if found else ()
+        found.sort(key=lambda device: next((i for i, kind in enumerate(kinds) if device.type & kind), len(kinds)))
+        return [OpenCLDevice("opencl" if i == 0 else f"opencl:{i}", device) for i, device in enumerate(found)]
+
+    @staticmethod
+    def _platforms() -> list[Any]:
+        if cl is None:
+            return []
+        try:
+            return list(cl.get_platforms())
+        except cl.Error:  # the loader found no driver
+            return []
+
+    def missing(self) -> Missing | None:
+        if cl is None:
+            return Missing(self.name, "the package pyopencl is not installed", _INSTALL)
+        if not self._platforms():
+            return Missing(self.name, "no OpenCL driver is installed", _INSTALL)
+        if not self.devices():
+            return Missing(self.name, "no OpenCL driver here has a device", _INSTALL)
+        return None
