@@ -109,12 +109,11 @@ def _tanh(b: MachineBuilder, x: Register) -> Register:
     """An odd polynomial near 0, elsewhere 1 - 2 / (e^2|x| + 1)."""
     size = b.abs(x)
     square = b.mul(x, x)
-    near = b.fma(b.mul(x, square), _polynomial(b, square, _TANH), x)
+    near = b.fma(b.mul(size, square), _polynomial(b, square, _TANH), size)
     grown = _exp(b, b.mul(size, 2.0))
     far = b.sub(1.0, b.div(2.0, b.add(grown, 1.0)))
-    sign = b.and_(_bits(b, x), -(2**31))
-    far = _float(b, b.or_(_bits(b, far), sign))
-    return b.select(b.compare("lt", size, 0.625), near, far)
+    made = b.select(b.compare("lt", size, 0.625), near, far)
+    return _float(b, b.or_(_bits(b, made), b.and_(_bits(b, x), -(2**31))))
 
 
 _SIN = (2.72469083e-06, -0.000198400638, 0.00833333191, -0.166666672)
@@ -214,7 +213,7 @@ def _wave(b: MachineBuilder, x: Register, turn: int) -> Register:
 
 
 def _sin(b: MachineBuilder, x: Register) -> Register:
-    return _wave(b, x, 0)
+    return b.select(b.compare("eq", x, 0.0), x, _wave(b, x, 0))
 
 
 def _cos(b: MachineBuilder, x: Register) -> Register:
