@@ -124,6 +124,8 @@ def _write_all(temporary: Path, files: Mapping[str, Content]) -> None:
                 path.write_bytes(content)
             else:
                 content(path)
+                # The safetensors library closes its files to others; like all else, they follow the user's umask.
+                path.chmod(temporary.stat().st_mode & 0o666)
             with path.open("rb+") as file:
                 os.fsync(file.fileno())
         _sync_folder(temporary)
