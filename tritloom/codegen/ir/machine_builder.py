@@ -427,10 +427,10 @@ class OpenIfElse:
 
     @contextmanager
     def otherwise(self) -> Iterator[None]:
-        """Statements made inside go to the else body."""
+        """Statements made inside go to the else body, from which the then body is not seen."""
         bodies = self._builder._bodies
-        bodies.append(self.else_)
+        bodies[-1] = self.else_
         try:
             yield
         finally:
-            bodies.pop()
+            bodies[-1] = self.then
