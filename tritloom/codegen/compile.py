@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from tritloom.codegen.emit.llvm import emit_llvm
+from tritloom.codegen.emit.opencl import emit_opencl
 from tritloom.codegen.errors import UnsupportedError
 from tritloom.codegen.ir.machine import Function
 from tritloom.codegen.ir.tile import Kernel
+from tritloom.codegen.lower.gpu import lower_gpu
 from tritloom.codegen.target import Target
 
 
@@ -16,8 +18,6 @@ def lower(kernel: Kernel, target: Target) -> Function:
 
         return lower_cpu(kernel, target)
     if target.emitter == "opencl":
-        from tritloom.codegen.lower.gpu import lower_gpu
-
         return lower_gpu(kernel, target)
     raise UnsupportedError(
         f"the target {target.name} interprets `{kernel.name}` and has no code", hint="print the kernel's ir"
@@ -29,8 +29,6 @@ def emit(function: Function, target: Target, *, may_alias: bool = False) -> str:
     if target.emitter == "llvm":
         return emit_llvm(function, target, may_alias=may_alias)
     if target.emitter == "opencl":
-        from tritloom.codegen.emit.opencl import emit_opencl
-
         return emit_opencl(function, target)
     raise UnsupportedError(f"nothing emits code for the target {target.name}")
 
