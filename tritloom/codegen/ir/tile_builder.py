@@ -112,7 +112,11 @@ class Builder:
     def scalar(self, name: str, dtype: DType, location: Location = None) -> Scalar:
         """A scalar parameter."""
         if dtype not in (i32, f32):
-            raise DTypeError(f"the scalar `{name}` is {dtype}; scalars are i32 or f32", location=location)
+            raise DTypeError(
+                f"the scalar `{name}` is {dtype}; scalars are i32 or f32",
+                hint="declare it as tl.i32 or tl.f32",
+                location=location,
+            )
         made = Scalar(axes=(), dtype=dtype, name=name, location=location)
         self._scalars.append(made)
         return made
@@ -125,7 +129,11 @@ class Builder:
                 f"the axis `{name}` has blocks of {block}", hint="a block is 1 or more", location=location
             )
         if size.axes or size.dtype is not i32:
-            raise AxisError(f"the size of the axis `{name}` is not an i32 scalar", location=location)
+            raise AxisError(
+                f"the size of the axis `{name}` is not an i32 scalar",
+                hint="take a dimension of a parameter, or arithmetic of dimensions",
+                location=location,
+            )
         return Axis(name, size, block, kind, location)
 
     def program_axis(self, name: str, size: Value, block: int, location: Location = None) -> Axis:
@@ -174,7 +182,11 @@ class Builder:
     def const(self, value: Number, dtype: DType, location: Location = None) -> Const:
         """A scalar constant. Raises DTypeError if the dtype cannot hold it."""
         if dtype.is_integer and not dtype.limits[0] <= value <= dtype.limits[1]:
-            raise DTypeError(f"{value} does not fit in {dtype}", location=location)
+            raise DTypeError(
+                f"{value} does not fit in {dtype}",
+                hint="cast the tile to a wider dtype first",
+                location=location,
+            )
         if not dtype.is_float and isinstance(value, float) and value != int(value):
             raise DTypeError(
                 f"{value} is no {dtype}", hint="write it as a float, or cast the tile", location=location
@@ -191,6 +203,7 @@ class Builder:
         if len(indices) != len(buffer.shape):
             raise ShapeError(
                 f"`{buffer.name}` has {len(buffer.shape)} dimension(s) and is indexed with {len(indices)}",
+                hint="give one index for each dimension",
                 location=location,
             )
         values = tuple(self.index(i, location) if isinstance(i, Axis) else i for i in indices)
@@ -202,7 +215,9 @@ class Builder:
                     location=location,
                 )
         if guard is not None and not guard.dtype.is_bool:
-            raise DTypeError(f"a guard is bool, not {guard.dtype}", location=location)
+            raise DTypeError(
+                f"a guard is bool, not {guard.dtype}", hint="compare, as in where=k < K", location=location
+            )
         return values, union(*(v.axes for v in values), () if guard is None else guard.axes)
 
     def load(
@@ -257,7 +272,11 @@ class Builder:
             )
         for axis in axes:
             if axis not in self._open_axes:
-                raise AxisError(f"`{axis.name}` is used outside of its loop", location=location)
+                raise AxisError(
+                    f"`{axis.name}` is used outside of its loop",
+                    hint="store inside of the loop",
+                    location=location,
+                )
         self._blocks[-1].statements.append(Store(buffer, values, value, guard, location))
 
     # elementwise
@@ -280,7 +299,11 @@ class Builder:
                 if op in _FLOAT_ONLY
                 else "a float or a signed integer"
             )
-            raise DTypeError(f"`{op.value}` takes {wanted}, not {dtype}", location=location)
+            raise DTypeError(
+                f"`{op.value}` takes {wanted}, not {dtype}",
+                hint="cast it first, as in tl.cast(x, tl.f32)",
+                location=location,
+            )
         if op in (UnaryOp.FLOOR, UnaryOp.ROUND) and not dtype.is_float:
             return operand
         return self._let(Unary(axes=operand.axes, dtype=dtype, op=op, operand=operand, location=location))
@@ -298,9 +321,15 @@ class Builder:
         if op is BinaryOp.DIV and not dtype.is_float:
             raise DTypeError(f"`/` of {dtype}", hint="use // for integers, or cast to f32", location=location)
         if op in (BinaryOp.FLOORDIV, BinaryOp.MOD, BinaryOp.SHL, BinaryOp.SHR) and not dtype.is_integer:
-            raise DTypeError(f"`{op.value}` takes integers, not {dtype}", location=location)
+            raise DTypeError(
+                f"`{op.value}` takes integers, not {dtype}", hint="cast to i32 first", location=location
+            )
         if op in _BITWISE and not (dtype.is_integer or dtype.is_bool):
-            raise DTypeError(f"`{op.value}` takes integers or bools, not {dtype}", location=location)
+            raise DTypeError(
+                f"`{op.value}` takes integers or bools, not {dtype}",
+                hint="cast to i32 first, or compare",
+                location=location,
+            )
         arithmetic = not op.is_comparison and op not in _BITWISE
         if dtype.is_bool and arithmetic:
             raise DTypeError(f"`{op.value}` of bools", hint="use & and |, or cast to i32", location=location)
@@ -319,7 +348,9 @@ class Builder:
         self, left: Value | Number, right: Value | Number, what: str, location: Location
     ) -> tuple[Value, Value]:
         if not isinstance(left, Value) and not isinstance(right, Value):
-            raise DTypeError(f"`{what}` of two Python numbers", location=location)
+            raise DTypeError(
+                f"`{what}` of two Python numbers", hint="one side must be a tile", location=location
+            )
         if not isinstance(left, Value):
             assert isinstance(right, Value)
             left = self.const(left, right.dtype, location)
@@ -338,7 +369,9 @@ class Builder:
     ) -> Value:
         """`if_true` where the condition holds, else `if_false`."""
         if not condition.dtype.is_bool:
-            raise DTypeError(f"a condition is bool, not {condition.dtype}", location=location)
+            raise DTypeError(
+                f"a condition is bool, not {condition.dtype}", hint="compare, as in x > 0", location=location
+            )
         a, b = self._same_dtype(if_true, if_false, "where", location)
         axes = union(condition.axes, a.axes, b.axes)
         return self._let(
@@ -428,7 +461,11 @@ class Builder:
         """
         for bound in (start, stop):
             if bound is not None and (bound.axes or bound.dtype is not i32):
-                raise AxisError("a loop's bounds are i32 scalars", location=location)
+                raise AxisError(
+                    "a loop's bounds are i32 scalars",
+                    hint="reduce a tile to a scalar first, as in tl.max(m, m)",
+                    location=location,
+                )
         axis = self._axis(name, size, block, AxisKind.LOOP, location)
         inside = [Carried(axes=v.axes, dtype=v.dtype, name=v.name, location=v.location) for v in carried]
         opened = OpenLoop(axis, inside)
