@@ -46,19 +46,23 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
         vocab=300,
         context=32,
         batch=4,
-        steps=30,
+        steps=120,
+        learning_rate=5e-3,
     )
     with Reporter(json=False) as reporter:
         perplexity = pretrain(settings, EXAMPLES, EXAMPLES[:6], reporter)
-    assert perplexity < 150  # of 300 tokens: it has learnt something
+    assert perplexity < 10  # of 300 tokens
     return folder
 
 
 def _data(folder: Path) -> Path:
+    """Answers that the base model was not trained on, in words that it knows."""
     file = folder / "data.jsonl"
-    file.write_text(
-        "".join(json.dumps({"question": e.prompt, "answer": e.completion}) + "\n" for e in EXAMPLES)
-    )
+    lines = [
+        {"question": f"what is a {thing}?", "answer": f"joy of {thing}, light of {thing}."}
+        for thing in THINGS
+    ]
+    file.write_text("".join(json.dumps(line) + "\n" for line in lines * 4))
     return file
 
 
@@ -87,8 +91,31 @@ def test_finetune_reports_and_writes_the_adapter(base: Path, tmp_path: Path) -> 
 
 
 def test_training_lowers_the_loss(base: Path, tmp_path: Path) -> None:
-    arguments = ["--base", base, "--data", _data(tmp_path), "--out", tmp_path / "a", "--steps", 60, "--context", 32]
-    options = ["--batch", "4", "--rank", "4", "--learning-rate", "1e-2", "--heldout", "0", "--device", "cpu", "--json"]
+    arguments = [
+        "--base",
+        base,
+        "--data",
+        _data(tmp_path),
+        "--out",
+        tmp_path / "a",
+        "--steps",
+        60,
+        "--context",
+        32,
+    ]
+    options = [
+        "--batch",
+        "4",
+        "--rank",
+        "4",
+        "--learning-rate",
+        "1e-2",
+        "--heldout",
+        "0",
+        "--device",
+        "cpu",
+        "--json",
+    ]
     result = CliRunner().invoke(main, ["finetune", *map(str, arguments), *options])
     assert result.exit_code == 0, result.stderr
     losses = [json.loads(line)["loss"] for line in result.stdout.splitlines()]
