@@ -1,0 +1,143 @@
+"""A dot's operands: read straight from their buffer where that works, from a private array otherwise.
+
+Both kinds give single elements and vectors along an axis, at an offset along the contracted axis that may be known only
+at run time.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+from tritloom.codegen.ir.dtypes import DType
+from tritloom.codegen.ir.machine import Memory, Register, index
+from tritloom.codegen.ir.tile import Axes, Axis, Cast, Load, Value
+from tritloom.codegen.lower.cpu.context import Context
+from tritloom.codegen.lower.cpu.memory import evaluate
+from tritloom.codegen.lower.cpu.tiles import Point, extent, points, steps
+
+Offset = Register | int
+"""A place in the block of the contracted axis: a number, or an address-typed register."""
+
+
+class Source(ABC):
+    """An operand's elements, as `dtype`."""
+
+    def __init__(self, ctx: Context, operand: Value, axis: Axis, dtype: DType):
+        self.ctx = ctx
+        self.operand = operand
+        self.axis = axis
+        self.dtype = dtype
+
+    @abstractmethod
+    def address(self, point: Point, offset: Offset, lane: Axis | None) -> Register:
+        """The address of the element (of a vector's first element) with `axis` at `offset` of its block."""
+
+    @property
+    @abstractmethod
+    def memory(self) -> Memory:
+        """Where the elements lie."""
+
+    def scalar(self, point: Point, offset: Offset) -> Register:
+        """One element."""
+        ctx = self.ctx
+        return ctx.b.cast(ctx.b.load(self.memory, self.address(point, offset, None)), self.dtype)
+
+    def vector(self, point: Point, offset: Offset, lane: Axis) -> Register:
+        """A vector along a free axis; lanes that are not valid hold 0 or garbage."""
+        ctx = self.ctx
+        mask = ctx.mask(lane, point[lane]) if self.memory in ctx.memories.values() else None
+        at = self.address(point, offset, lane)
+        return ctx.b.cast(ctx.b.load(self.memory, at, ctx.width, mask), self.dtype)
+
+
+def underlying_load(ctx: Context, operand: Value) -> Load | None:
+    """The load that an operand is, itself or widened by a cast, if it may be read anywhere and has no guard."""
+    if isinstance(operand, Cast) and operand.dtype.is_float and operand.operand.dtype.is_float:
+        widens = operand.dtype.bits > operand.operand.dtype.bits
+        operand = operand.operand if widens else operand
+    if not isinstance(operand, Load) or operand.guard is not None or not ctx.is_read_only(operand):
+        return None
+    return None if operand.buffer.dtype.is_ternary else operand
+
+
+def moves_evenly(ctx: Context, load: Load, axis: Axis) -> bool:
+    """Whether the address depends on an axis' index by a factor alone, so that the index may be any register."""
+    form = ctx.affine.address(load.buffer, load.indices)
+    return ctx.affine.stride(form, axis) is not None
+
+
+class DirectSource(Source):
+    """An operand in its buffer."""
+
+    def __init__(self, ctx: Context, operand: Value, axis: Axis, dtype: DType, load: Load):
+        super().__init__(ctx, operand, axis, dtype)
+        self.load = load
+        self.form = ctx.affine.address(load.buffer, load.indices)
+
+    @property
+    def memory(self) -> Memory:
+        return self.ctx.memories[self.load.buffer]
+
+    def address(self, point: Point, offset: Offset, lane: Axis | None) -> Register:
+        ctx = self.ctx
+        if self.axis not in self.form.axes:
+            return evaluate(ctx, self.form, point, lane)
+        start = evaluate(ctx, self.form, {**point, self.axis: 0}, lane, {self.axis: self._start()})
+        if isinstance(offset, int):
+            if offset == 0:
+                return start
+            offset = ctx.b.const(offset, index)
+        stride = ctx.affine.stride(self.form, self.axis)
+        assert stride is not None
+        if stride.constant == 1:
+            return ctx.b.add(start, offset)
+        return ctx.b.add(start, ctx.b.mul(offset, evaluate(ctx, stride, {})))
+
+    def _start(self) -> Register:
+        return self.ctx.address(self.ctx.span(self.axis).start)
+
+
+class StagedSource(Source):
+    """An operand that was computed into a private array, along `lane` or, without one, along the contracted axis."""
+
+    def __init__(self, ctx: Context, operand: Value, axis: Axis, dtype: DType, lane: Axis | None):
+        super().__init__(ctx, operand, axis, dtype)
+        self.inner = axis if lane is None else lane
+        outer = tuple(a for a in operand.axes if a is not self.inner)
+        if lane is not None:
+            outer = (*(a for a in outer if a is not axis), axis)
+        length = steps(self.inner, self.inner, ctx.width) * ctx.width
+        self.strides: dict[Axis, int] = {self.inner: 1}
+        for a in reversed(outer):
+            self.strides[a] = length
+            length *= extent(a)
+        self.outer: Axes = outer
+        self._memory = ctx.array("staged", dtype, length)
+
+    @property
+    def memory(self) -> Memory:
+        return self._memory
+
+    def stage(self, zero_masked: bool = False) -> None:
+        """Compute the operand at the current block. With `zero_masked`, masked lanes along the array are 0."""
+        ctx, inner = self.ctx, self.inner
+        tile = ctx.tile(self.operand, inner)
+        for point in points((*self.outer, inner), inner, ctx.width):
+            register = ctx.b.cast(ctx.fetch(tile, point, inner), self.dtype)
+            mask = ctx.mask(inner, point[inner]) if zero_masked else None
+            if mask is not None:
+                register = ctx.b.select(mask, register, ctx.b.const(0, self.dtype, ctx.width))
+            ctx.b.store(self._memory, self._place(point, inner), register)
+
+    def _place(self, point: Point, lane: Axis | None) -> Register:
+        at = 0
+        for axis, stride in self.strides.items():
+            at += point[axis] * stride * (self.ctx.width if axis is lane else 1)
+        return self.ctx.b.const(at, index)
+
+    def address(self, point: Point, offset: Offset, lane: Axis | None) -> Register:
+        stride = self.strides[self.axis]
+        if isinstance(offset, int):
+            return self._place({**point, self.axis: offset}, lane)
+        moved = offset if stride == 1 else self.ctx.b.mul(offset, stride)
+        return self.ctx.b.add(moved, self._place({**point, self.axis: 0}, lane))
