@@ -127,6 +127,7 @@ SYNTAX = bodies(
     ("numpy function", "a = «np.exp»(x[m, 0])", KernelSyntaxError, "`np.exp` cannot be called", "NumPy"),
     ("python sum", "a = «sum»(x[m, 0])", KernelSyntaxError, "`sum` cannot be called", "tl.sum"),
     ("python max", "a = max(«x[m, 0]», 1)", KernelSyntaxError, "`max` takes numbers", "tl.max"),
+    ("math of a tile", "a = math.sqrt(«x[m, 0]»)", KernelSyntaxError, "`math.sqrt` takes numbers", "tl.sqrt"),
     ("float of a tile", "a = float(«x[m, 0]»)", KernelSyntaxError, "`float` takes numbers", "tl.cast"),
     ("no such name", "a = «tl.convolve»(m)", KernelSyntaxError, "`tl` has no `convolve`", "names under tl"),
     ("starred", "a = tl.max(«*x»)", KernelSyntaxError, "`*`", "one by one"),

@@ -91,7 +91,11 @@ def tunable(default: int, *others: int) -> Any:
     """The default of a parameter that is fixed when the kernel is compiled, as in `BM=tl.tunable(8, 4, 1)`."""
     for value in (default, *others):
         if not is_positive_integer(value):
-            raise ShapeError(f"tl.tunable takes positive integers, not {value!r}", location=caller_location())
+            raise ShapeError(
+                f"tl.tunable takes positive integers, not {value!r}",
+                hint="as in BM=tl.tunable(8, 4, 1)",
+                location=caller_location(),
+            )
     return Tunable((default, *others))
 
 

@@ -63,16 +63,8 @@ _OF_SIZES = {
     BinaryOp.MAX,
 }
 """What may be computed of sizes before a launch."""
-_PYTHON: dict[str, Callable[..., Any]] = {
-    "range": range,
-    "min": min,
-    "max": max,
-    "abs": abs,
-    "int": int,
-    "float": float,
-    "bool": bool,
-}
-"""Python's own functions that take numbers here."""
+_PYTHON: tuple[object, ...] = (range, min, max, abs, int, float, bool)
+"""Python's own functions that take numbers here, as those of math do."""
 _NO_EXPRESSION: dict[type[ast.expr], tuple[str, str]] = {
     ast.Lambda: ("a lambda", "write a function under @tl.inline"),
     ast.ListComp: ("a list", "work on whole tiles"),
@@ -262,8 +254,8 @@ class ExpressionParser(ABC):
         if name is not None:
             return self.call_intrinsic(name, node)
         shown = ast.unparse(node.func)
-        if shown in _PYTHON and function is _PYTHON[shown]:
-            return self._python(shown, node)
+        if function in _PYTHON or getattr(function, "__module__", "") == "math":
+            return self._python(shown, function, node)
         hint = f"put @tl.inline above `def {shown}`"
         if shown == "print":
             hint = "look at values with kernel.interpret(...), and at the kernel with print(kernel.ir)"
@@ -275,21 +267,22 @@ class ExpressionParser(ABC):
             hint = "a kernel calls functions under tl and those under @tl.inline"
         raise self.error(node.func, f"`{shown}` cannot be called in a kernel", hint)
 
-    def _python(self, name: str, node: ast.Call) -> object:
+    def _python(self, name: str, function: Any, node: ast.Call) -> object:
         """Python's own function, of numbers that are known when the kernel is compiled."""
         values = [self.evaluate(argument) for argument in node.args]
         for argument, value in zip(node.args, values, strict=True):
             if not _is_number(value):
-                hint = (
-                    "`range` unrolls; loop over tiles with tl.blocks" if name == "range" else f"use tl.{name}"
-                )
-                if name in ("int", "float", "bool"):
+                short = name.removeprefix("math.")
+                hint = f"use tl.{short}" if short in language.BY_NAME else "use the functions under tl"
+                if name == "range":
+                    hint = "`range` unrolls; loop over tiles with tl.blocks"
+                elif name in ("int", "float", "bool"):
                     hint = "use tl.cast(x, tl.f32)"
                 raise self.error(
                     argument, f"`{name}` takes numbers that are known when the kernel is compiled", hint
                 )
         try:
-            return _PYTHON[name](*values)
+            return function(*values)
         except (TypeError, ValueError, OverflowError) as error:
             raise self.error(node, f"`{name}`: {error}", "check its arguments") from None
 
