@@ -1,8 +1,8 @@
 """The OpenCL backend: every device of every platform, by pyopencl.
 
-A device's target is made of its own answers. Programs run in an in-order queue, so launches follow each other with no
-host in between. Drivers keep compiled code themselves; pyopencl's own cache of binaries is not used, since a process that
-is killed in it makes later ones wait.
+A device's target is made of its own answers. Programs run in an in-order queue, so launches follow each other with
+no host in between. Drivers keep compiled code themselves; pyopencl's own cache of binaries is not used, since a process
+that is killed in it makes later ones wait.
 """
 
 from __future__ import annotations
@@ -25,14 +25,17 @@ from tritloom.codegen.lower.gpu import lower_gpu
 from tritloom.codegen.target import Target
 
 try:
-    import pyopencl as cl
+    import pyopencl
+
+    cl: Any = pyopencl
 except ImportError:
     cl = None
 
 MOST_ELEMENTS = 2**31
 """A buffer has fewer: element numbers are 32-bit on the device."""
 _INSTALL = (
-    "install the extra (python -m pip install 'tritloom[opencl]') and a driver: a GPU's own, or pocl-opencl-icd for a CPU"
+    "install the extra (python -m pip install 'tritloom[opencl]') and a driver: "
+    "a GPU's own, or pocl-opencl-icd for a CPU"
 )
 _LINE = re.compile(r":(\d+):(?:\d+:)?\s*(?:fatal )?error")
 
@@ -77,7 +80,9 @@ class OpenCLExecutable(Executable):
         """The arguments after the buffers."""
         kernel = self.kernel
         if len(scalars) != len(kernel.scalars):
-            raise ShapeError(f"`{kernel.name}` takes {len(kernel.scalars)} scalars and was given {len(scalars)}")
+            raise ShapeError(
+                f"`{kernel.name}` takes {len(kernel.scalars)} scalars and was given {len(scalars)}"
+            )
         missing = [size.name for size in kernel.sizes if size.name not in sizes]
         if missing:
             raise ShapeError(f"`{kernel.name}` was launched without the sizes {', '.join(missing)}")
@@ -138,7 +143,9 @@ class OpenCLDevice(Device):
         if not array.flags.c_contiguous:
             raise ShapeError("an array that is copied to or from a device is not C-contiguous")
         if array.nbytes > buffer.nbytes:
-            raise ShapeError(f"an array of {array.nbytes} bytes is copied to or from a buffer of {buffer.nbytes}")
+            raise ShapeError(
+                f"an array of {array.nbytes} bytes is copied to or from a buffer of {buffer.nbytes}"
+            )
         assert isinstance(buffer, OpenCLBuffer)
         return array.reshape(-1).view(np.uint8), buffer.memory
 
@@ -193,7 +200,9 @@ class OpenCLDevice(Device):
     def check(self, kernel: Kernel, nbytes: Sequence[int]) -> None:
         """Raise ShapeError unless there is one buffer a parameter, and DeviceError for one of too many elements."""
         if len(nbytes) != len(kernel.buffers):
-            raise ShapeError(f"`{kernel.name}` takes {len(kernel.buffers)} buffers and was given {len(nbytes)}")
+            raise ShapeError(
+                f"`{kernel.name}` takes {len(kernel.buffers)} buffers and was given {len(nbytes)}"
+            )
         for parameter, size in zip(kernel.buffers, nbytes, strict=True):
             elements = size // (4 if parameter.dtype.is_ternary else parameter.dtype.nbytes)
             if elements >= MOST_ELEMENTS:
@@ -228,7 +237,7 @@ class _Failures:
     def __enter__(self) -> None:
         return None
 
-    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if isinstance(error, cl.MemoryError):
             raise OutOfMemoryError(f"{self.device} ran out of memory in {self.what}: {error}") from error
         if isinstance(error, cl.Error):
@@ -243,7 +252,7 @@ class OpenCLProgram(Program):
         self._device = device
         self._lock = threading.Lock()
         places = self._place()
-        self._launches: list[tuple[Any, int, int, str]] = []
+        self._launches: list[tuple[Any, int, int]] = []
         self._bindings: dict[int, list[tuple[Any, int]]] = {}
         """Of each tensor that is given to `run`: the kernels and argument numbers that take it."""
         self._bound: dict[int, Any] = {}
@@ -259,7 +268,7 @@ class OpenCLProgram(Program):
                     self._bindings.setdefault(tensor, []).append((instance, number))
             for number, value in enumerate(executable.values(sizes, launch.scalars), len(launch.tensors)):
                 instance.set_arg(number, value)
-            self._launches.append((instance, executable.programs(sizes), executable.threads, launch.kernel.name))
+            self._launches.append((instance, executable.programs(sizes), executable.threads))
 
     def _place(self) -> dict[int, Any]:
         """A piece of the arena for each of its tensors."""
@@ -290,7 +299,7 @@ class OpenCLProgram(Program):
             )
         device.own(inputs)
         device.own(outputs)
-        with self._lock, device._failures("a program") as _:
+        with self._lock, device._failures("a program"):
             given = dict(zip((*plan.inputs, *plan.outputs), (*inputs, *outputs), strict=True))
             for tensor, buffer in given.items():
                 assert isinstance(buffer, OpenCLBuffer)
@@ -298,7 +307,7 @@ class OpenCLProgram(Program):
                     for instance, number in self._bindings.get(tensor, ()):
                         instance.set_arg(number, buffer.memory)
                     self._bound[tensor] = buffer
-            for instance, programs, threads, _name in self._launches:
+            for instance, programs, threads in self._launches:
                 device._enqueue(instance, programs, threads)
             device._queue.flush()
 
@@ -335,7 +344,9 @@ class OpenCLBackend(Backend):
             except cl.Error:  # a platform without a device of its own
                 continue
         kinds = (cl.device_type.GPU, cl.device_type.ACCELERATOR) if found else ()
-        found.sort(key=lambda device: next((i for i, kind in enumerate(kinds) if device.type & kind), len(kinds)))
+        found.sort(
+            key=lambda device: next((i for i, kind in enumerate(kinds) if device.type & kind), len(kinds))
+        )
         return [OpenCLDevice("opencl" if i == 0 else f"opencl:{i}", device) for i, device in enumerate(found)]
 
     @staticmethod

@@ -1,8 +1,8 @@
 """Machine form to OpenCL C 1.2, one statement an instruction, in source that people can read.
 
-f16 and bf16 are carried as their bits (`ushort`) and converted with functions of our own, so no device needs cl_khr_fp16;
-one that has it converts f16 in hardware. There is no f64. `index` is `int`: a buffer has less than 2**31 elements, which
-the backend checks. Vector accesses of shared arrays are aligned to the vector, others to the element.
+f16 and bf16 are carried as their bits (`ushort`) and converted with functions of our own, so no device needs
+cl_khr_fp16; one that has it converts f16 in hardware. There is no f64. `index` is `int`: a buffer has less than 2**31
+elements, which the backend checks. Vector accesses of shared arrays are aligned to the vector, others to the element.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable
 
-from tritloom.codegen.errors import UnsupportedError
 from tritloom.codegen.emit.opencl_helpers import HELPERS
+from tritloom.codegen.errors import UnsupportedError
 from tritloom.codegen.ir.dtypes import DType, bf16, bool_, f16, f32, i8, i16, i32, u8, u32
 from tritloom.codegen.ir.machine import (
     Body,
@@ -43,16 +43,17 @@ TYPES: dict[DType, str] = {
     f32: "float",
     index: "int",
 }
-_RESERVED = frozenset(
-    """
-    auto break case char const continue default do double else enum extern float for goto if inline int long register
-    restrict return short signed sizeof static struct switch typedef union unsigned void volatile while bool true false
-    global local constant private kernel half uchar ushort uint ulong size_t image1d_t image2d_t image3d_t sampler_t
-    event_t read_only write_only read_write quad complex imaginary uniform pipe generic vec_step NULL
-    abs exp log sqrt rsqrt sin cos tanh floor rint fma fabs fmin fmax min max select barrier dot convert main printf
-    get_group_id get_local_id get_global_id INFINITY NAN as_int as_uint as_float as_char4 as_uchar4 vload4 vstore4 mad
-    """.split()
+_WORDS = (
+    "auto break case char const continue default do double else enum extern float for goto if inline int "
+    "long register restrict return short signed sizeof static struct switch typedef union unsigned void "
+    "volatile while bool true false global local constant private kernel half uchar ushort uint ulong "
+    "size_t image1d_t image2d_t image3d_t sampler_t event_t read_only write_only read_write quad complex "
+    "imaginary uniform pipe generic vec_step NULL abs exp log sqrt rsqrt sin cos tanh floor rint fma fabs "
+    "fmin fmax min max select barrier dot convert main printf get_group_id get_local_id get_global_id "
+    "INFINITY NAN as_int as_uint as_float as_char4 as_uchar4 vload4 vstore4 mad "
 )
+_RESERVED = frozenset(_WORDS.split())
+"""Names that OpenCL C, or a kernel of ours, has another use for."""
 _INFIX = {Op.ADD: "+", Op.SUB: "-", Op.MUL: "*", Op.DIV: "/", Op.REM: "%", Op.SHL: "<<", Op.SHR: ">>"}
 _BITS = {Op.AND: "&", Op.OR: "|", Op.XOR: "^"}
 _PREDICATES = {"lt": "<", "le": "<=", "gt": ">", "ge": ">=", "eq": "==", "ne": "!="}
@@ -72,7 +73,7 @@ _LONGEST = 72
 
 
 def emit_opencl(function: Function, target: Target) -> str:
-    """The source of a function: one kernel of the function's name, whose arguments are its buffers, sizes and scalars."""
+    """The source of a function: one kernel of its name, whose arguments are its buffers, sizes and scalars."""
     return _Emitter(function, target).run()
 
 
@@ -87,7 +88,7 @@ def c_type(type_: MachineType) -> str:
     return TYPES[type_.dtype] + ("" if type_.lanes == 1 else str(type_.lanes))
 
 
-def literal(value: float | int | bool, dtype: DType) -> str:
+def literal(value: float | bool, dtype: DType) -> str:
     """A constant in C, of exactly its type."""
     if dtype.is_bool:
         return "true" if value else "false"

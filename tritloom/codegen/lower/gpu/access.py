@@ -7,7 +7,20 @@ from collections.abc import Hashable, Sequence
 from tritloom.codegen.ir.dtypes import i8, i32, u8
 from tritloom.codegen.ir.machine import Register, index
 from tritloom.codegen.ir.ternary import WEIGHTS_PER_WORD
-from tritloom.codegen.ir.tile import Binary, Buffer, Const, Expand, Index, Kernel, Let, Load, Mode, Store, Value, union
+from tritloom.codegen.ir.tile import (
+    Binary,
+    Buffer,
+    Const,
+    Expand,
+    Index,
+    Kernel,
+    Let,
+    Load,
+    Mode,
+    Store,
+    Value,
+    union,
+)
 from tritloom.codegen.lower.gpu.context import Context
 from tritloom.codegen.lower.gpu.layout import Layout
 from tritloom.codegen.lower.gpu.plan import LayoutPlan

@@ -32,7 +32,9 @@ class ScopedBuilder(MachineBuilder):
         self._numbers: dict[Register, int] = {}
         self._alive: list[Body] = []
 
-    def const(self, value: float | int | bool | Sequence[float | int | bool], dtype: DType, lanes: int = 1) -> Register:
+    def const(
+        self, value: float | bool | Sequence[float | int | bool], dtype: DType, lanes: int = 1
+    ) -> Register:
         """A constant, whose number `number` tells."""
         result = super().const(value, dtype, lanes)
         if lanes == 1 and dtype.is_integer and isinstance(value, int):
@@ -83,7 +85,11 @@ class ScopedBuilder(MachineBuilder):
             return None
         numbers = [self._numbers.get(arg) for arg in args]
         if op is Op.CAST:
-            return None if numbers[0] is None or not args[0].dtype.is_integer else self.const(numbers[0], type_.dtype)
+            return (
+                None
+                if numbers[0] is None or not args[0].dtype.is_integer
+                else self.const(numbers[0], type_.dtype)
+            )
         if len(args) != 2:
             return None
         a, b = numbers
@@ -92,7 +98,7 @@ class ScopedBuilder(MachineBuilder):
                 return args[1]
             case Op.ADD | Op.SUB if b == 0:
                 return args[0]
-            case Op.MUL if a == 0 or b == 0:
+            case Op.MUL | Op.AND if a == 0 or b == 0:
                 return self.const(0, type_.dtype)
             case Op.MUL if a == 1:
                 return args[1]

@@ -1,4 +1,4 @@
-"""What the parts of the GPU lowering share: tiles in registers, the indices and masks of axes, moves between layouts."""
+"""What the parts of the GPU lowering share: tiles in registers, indices and masks of axes, moves between layouts."""
 
 from __future__ import annotations
 
@@ -166,7 +166,7 @@ class Context:
         """The current block of an axis."""
         if axis not in self._axes and axis.kind is AxisKind.WHOLE:
             zero, size = self.builder.const(0, i32), self.scalar(axis.size)
-            self._axes[axis] = OpenAxis(zero, size, None, isinstance(axis.size, Const) and axis.size.value == axis.block)
+            self._axes[axis] = OpenAxis(zero, size)
         return self._axes[axis]
 
     def bits(self, threads: int, stride: int) -> Register:
@@ -229,10 +229,17 @@ class Context:
             return None
         return self.builder.compare("eq", self.builder.and_(self.builder.thread(), copies), 0)
 
-    def neutral(self, register: Register, valid: Register | None, number: float | int) -> Register:
+    @contextmanager
+    def guarded(self, mask: Register | None) -> Iterator[None]:
+        """A body that only threads in which the mask holds run; it must have no barrier."""
+        if mask is None:
+            yield
+            return
+        with self.builder.if_(mask):
+            yield
+
+    def neutral(self, register: Register, valid: Register | None, number: float) -> Register:
         """The register, or a number where it is masked."""
         if valid is None:
             return register
         return self.builder.select(valid, register, self.builder.const(number, register.dtype))
-
-

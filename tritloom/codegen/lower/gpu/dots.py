@@ -83,7 +83,9 @@ class SharedDot(DotStrategy):
             ]
         return loop.results
 
-    def _read(self, ctx: Context, staged: Staged, bases: list[Register], k: Register, stride: int) -> list[Register]:
+    def _read(
+        self, ctx: Context, staged: Staged, bases: list[Register], k: Register, stride: int
+    ) -> list[Register]:
         b = ctx.builder
         offset = b.mul(k, stride)
         return [self.widen(ctx, b.load(staged.memory, b.add(base, offset), self.step)) for base in bases]
@@ -134,7 +136,9 @@ def strategy(dot: Dot, plan: LayoutPlan, target: Target) -> DotStrategy:
     for candidate in STRATEGIES:
         if candidate.fits(dot, plan, target):
             return candidate
-    raise UnsupportedError(f"no strategy for a dot of {dot.left.dtype} and {dot.right.dtype}", location=dot.location)
+    raise UnsupportedError(
+        f"no strategy for a dot of {dot.left.dtype} and {dot.right.dtype}", location=dot.location
+    )
 
 
 def operands(dot: Dot, plan: LayoutPlan, target: Target) -> list[tuple[Value, Layout]]:

@@ -75,7 +75,8 @@ def _check_registers(kernel: Kernel, demands: demand.Demands) -> None:
         if most > MOST_REGISTERS:
             axes = ", ".join(f"{axis.name}={axis.block}" for axis in value.axes)
             raise UnsupportedError(
-                f"`{kernel.name}` holds {most} elements of the tile {value.name or type(value).__name__} in each thread",
+                f"`{kernel.name}` holds {most} elements of the tile "
+                f"{value.name or type(value).__name__} in each thread",
                 hint=f"make its blocks smaller ({axes})",
                 location=value.location,
             )
@@ -156,7 +157,9 @@ class _Lowering:
                 ctx.define(value, layout, [ctx.index(spread, r) for (r,) in layout.combinations()])
             case _:
                 operands = [ctx.registers(operand, layout) for operand in value.operands]
-                ctx.define(value, layout, [self.element(value, *each) for each in zip(*operands, strict=True)])
+                ctx.define(
+                    value, layout, [self.element(value, *each) for each in zip(*operands, strict=True)]
+                )
 
     def element(self, value: Value, *operands: Register) -> Register:
         """One element of an elementwise value."""
@@ -210,15 +213,18 @@ class _Lowering:
         with b.if_(ctx.scalar(statement.condition)) as opened:
             with ctx.scope():
                 self.block(statement.then)
-                values = [ctx.tile(m.if_true, layout).registers for m, layout in zip(statement.merges, layouts)]
+                values = [
+                    ctx.tile(m.if_true, layout).registers for m, layout in zip(statement.merges, layouts)
+                ]
             branches.second()
             with opened.otherwise(), ctx.scope():
                 self.block(statement.otherwise)
-                others = [ctx.tile(m.if_false, layout).registers for m, layout in zip(statement.merges, layouts)]
+                others = [
+                    ctx.tile(m.if_false, layout).registers for m, layout in zip(statement.merges, layouts)
+                ]
             branches.end()
             for then, otherwise in zip(values, others, strict=True):
                 opened.pairs += zip(then, otherwise, strict=True)
         after = iter(opened.results)
         for merge, layout, then in zip(statement.merges, layouts, values, strict=True):
             ctx.define(merge.result, layout, [next(after) for _ in then])
-

@@ -15,6 +15,8 @@ from tritloom.codegen.ir.dtypes import DType
 from tritloom.codegen.ir.machine import Memory, Space
 from tritloom.codegen.lower.gpu.builder import ScopedBuilder
 
+Access = tuple[str, Hashable]
+"""Read or write, and a key: accesses of one key, not None, are by one thread an element."""
 ALIGNMENT = 16
 """Bytes; elements of an array are read in vectors of up to so many."""
 
@@ -27,8 +29,8 @@ class SharedMemory:
         self.slots = slots
         """How many arrays of one dtype are used in turn before one is used again (which costs a barrier)."""
         self.arrays: dict[DType, list[Memory]] = {}
-        self._pending: dict[Memory, set[Hashable]] = {}
-        """Accesses since the last barrier: "read", "write", or (of buffers) a key that tells the elements."""
+        self._pending: dict[Memory, set[Access]] = {}
+        """Accesses since the last barrier."""
         self._unknown = False
 
     @property
@@ -55,15 +57,12 @@ class SharedMemory:
         return memory
 
     def access(self, memory: Memory, kind: str, key: Hashable = None) -> None:
-        """Make a barrier if an access of this kind ("read" or "write") to the memory must wait for an earlier one.
-
-        Accesses of one key, not None, are by one thread an element.
-        """
+        """Make a barrier if an access ("read" or "write") to the memory must wait for an earlier one."""
         before = self._pending.setdefault(memory, set())
         entry = (kind, key)
         conflicts = any(
             "write" in (kind, earlier_kind) and (key is None or earlier_key != key)
-            for earlier_kind, earlier_key in before  # type: ignore[misc]
+            for earlier_kind, earlier_key in before
         )
         if conflicts or self._unknown:
             self.barrier()
@@ -93,7 +92,7 @@ class Branches:
     def __init__(self, shared: SharedMemory):
         self._shared = shared
         self._before = ({m: set(k) for m, k in shared._pending.items()}, shared._unknown)
-        self._after: tuple[dict[Memory, set[Hashable]], bool] | None = None
+        self._after: tuple[dict[Memory, set[Access]], bool] | None = None
 
     def second(self) -> None:
         """The first body ends here and the other begins."""

@@ -1,8 +1,8 @@
 """Chooses the thread grid of a kernel: how many threads, and which axes they run along.
 
 A workgroup is a grid of tx by ty threads. Every axis is given to x, to y, or to neither, once for the whole kernel, so
-that tiles of most axes meet without moving between threads. Where two axes of one tile want the same threads (as k and n
-of the operands and the result of a matrix product do), the one of greater weight keeps them in that tile. All choices
+that tiles of most axes meet without moving between threads. Where two axes of one tile want the same threads (as k and
+n of the operands and the result of a matrix product do), the one of greater weight keeps them in that tile. All choices
 are tried and the cheapest by a small model of memory and arithmetic is taken.
 """
 
@@ -14,7 +14,21 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from tritloom.codegen.ir.tile import Axes, Axis, Block, Dot, If, Kernel, Let, Load, Loop, Reduce, Store, Value, union
+from tritloom.codegen.ir.tile import (
+    Axes,
+    Axis,
+    Block,
+    Dot,
+    If,
+    Kernel,
+    Let,
+    Load,
+    Loop,
+    Reduce,
+    Store,
+    Value,
+    union,
+)
 from tritloom.codegen.lower.affine import AffineAnalysis
 from tritloom.codegen.lower.gpu.layout import Layout, power_of_two, spread
 from tritloom.codegen.target import Target
@@ -184,10 +198,10 @@ def choose(kernel: Kernel, target: Target) -> LayoutPlan:
     for axes, _ in needs.accesses:
         for axis in axes:
             weights[axis] += 1
-    axes = [axis for axis, _ in weights.most_common(_SEARCHED_AXES)]
+    searched = [axis for axis, _ in weights.most_common(_SEARCHED_AXES)]
     best: tuple[float, LayoutPlan] | None = None
-    for colours in itertools.product((X, Y, NEITHER), repeat=len(axes)):
-        assignment = dict(zip(axes, colours, strict=True))
+    for colours in itertools.product((X, Y, NEITHER), repeat=len(searched)):
+        assignment = dict(zip(searched, colours, strict=True))
         for tx, ty in _grids(most):
             if (tx > 1 and X not in colours) or (ty > 1 and Y not in colours):
                 continue

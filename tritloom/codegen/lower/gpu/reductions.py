@@ -69,5 +69,3 @@ def _across(ctx: Context, op: Op, registers: list[Register], spread: Spread) -> 
         registers = results
         done *= radix
     return registers
-
-

@@ -75,7 +75,14 @@ def _strides(order: list[tuple[Axis, int]], padding: int) -> tuple[dict[Axis, in
 
 
 def stage(
-    ctx: Context, value: Value, axis: Axis, result: Layout, dtype: DType, *, zeroed: bool, taken: tuple[Memory, ...] = ()
+    ctx: Context,
+    value: Value,
+    axis: Axis,
+    result: Layout,
+    dtype: DType,
+    *,
+    zeroed: bool,
+    taken: tuple[Memory, ...] = (),
 ) -> Staged:
     """Write an operand to shared memory as `dtype` (f32 or i8). `zeroed`: 0 where the summed axis is masked.
 
@@ -135,14 +142,13 @@ def _stage_words(
     owner = b.compare("eq", b.and_(b.thread(), copies), 0) if copies else None
     for combination, word, inside, loaded in fetched:
         at = b.add(staged.base(ctx, rows, combination), b.cast(b.shl(word, 4), index))
-        mask = ctx.both(owner, inside)
-        if dtype is i8:
-            for group in range(4):
-                store_at = b.add(at, 4 * group)
-                b.store(memory, store_at, _four_weights(ctx, loaded, group), mask)
-        else:
-            for k in range(WEIGHTS_PER_WORD):
-                b.store(memory, b.add(at, k), _weight(ctx, loaded, k), mask)
+        with ctx.guarded(ctx.both(owner, inside)):
+            if dtype is i8:
+                for group in range(4):
+                    b.store(memory, b.add(at, 4 * group), _four_weights(ctx, loaded, group))
+            else:
+                for k in range(WEIGHTS_PER_WORD):
+                    b.store(memory, b.add(at, k), _weight(ctx, loaded, k))
     return staged
 
 

@@ -1,0 +1,276 @@
+"""The GPU lowering with no device: layouts, the machine form's rules, shared memory and its limits."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.strategies import Case, random_kernels
+from tritloom.codegen.emit.opencl import emit_opencl
+from tritloom.codegen.errors import UnsupportedError
+from tritloom.codegen.ir.dtypes import DType, f32, i8, i32, ternary
+from tritloom.codegen.ir.machine import Body, For, Instruction, Memory, Op, Register, Space
+from tritloom.codegen.ir.machine_verifier import verify_machine
+from tritloom.codegen.ir.ternary import TernaryLayout
+from tritloom.codegen.ir.tile import Axis, AxisKind, BinaryOp, Kernel, Mode, ReduceOp, UnaryOp, const
+from tritloom.codegen.ir.tile_builder import Builder
+from tritloom.codegen.lower.gpu import lower_gpu
+from tritloom.codegen.lower.gpu.builder import ScopedBuilder
+from tritloom.codegen.lower.gpu.layout import Layout, spread
+from tritloom.codegen.lower.gpu.plan import choose
+from tritloom.codegen.target import Target
+
+TARGET = Target(name="gpu", emitter="opencl", max_threads=256, shared_bytes=32 << 10)
+TARGETS = [
+    TARGET,
+    replace(TARGET, max_threads=1),
+    replace(TARGET, max_threads=32, layout=TernaryLayout(16)),
+    replace(TARGET, features=frozenset({"int8-dot", "f16"})),
+]
+
+
+def matmul(left: DType, right: DType, m_block: int, n_block: int, k_block: int) -> Kernel:
+    b = Builder("matmul")
+    x, w = b.buffer("x", left["M", "K"]), b.buffer("w", right["N", "K"])
+    total = i32 if left is i8 else f32
+    y = b.buffer("y", total["M", "N"], Mode.OUT)
+    m, n = b.program_axis("m", b.size("M"), m_block), b.program_axis("n", b.size("N"), n_block)
+    with b.loop("k", b.size("K"), k_block, [b.full([m, n], 0, total)]) as loop:
+        product = b.dot(b.load(x, [m, loop.axis]), b.load(w, [n, loop.axis]), loop.axis)
+        loop.next = [b.binary(BinaryOp.ADD, loop.values[0], product)]
+    b.store(y, [m, n], loop.results[0])
+    return b.finish()
+
+
+def row_sums() -> Kernel:
+    b = Builder("row_sums")
+    x, y = b.buffer("x", f32["M", "K"]), b.buffer("y", f32["M"], Mode.OUT)
+    m = b.program_axis("m", b.size("M"), 4)
+    with b.loop("k", b.size("K"), 128, [b.full([m], 0, f32)]) as loop:
+        tile = b.load(x, [m, loop.axis])
+        loop.next = [b.binary(BinaryOp.ADD, loop.values[0], b.reduce(ReduceOp.SUM, tile, loop.axis))]
+    b.store(y, [m], loop.results[0])
+    return b.finish()
+
+
+def axis(name: str, block: int) -> Axis:
+    return Axis(name, const(block), block, AxisKind.WHOLE)
+
+
+POWERS = st.sampled_from([1, 2, 4, 8])
+
+
+@given(
+    blocks=st.lists(st.integers(1, 9), min_size=1, max_size=3),
+    widths=st.lists(POWERS, min_size=3, max_size=3),
+)
+def test_a_layout_deals_each_element_to_one_thread_and_its_copies(
+    blocks: list[int], widths: list[int]
+) -> None:
+    axes = [axis(f"a{i}", block) for i, block in enumerate(blocks)]
+    spreads, stride = [], 1
+    for one, width in zip(axes, widths):
+        spreads.append(spread(one, width, stride))
+        stride *= width
+    layout = Layout(tuple(spreads))
+    held: Counter[tuple[int, ...]] = Counter()
+    for thread in range(stride):
+        for combination in layout.combinations():
+            element = tuple(
+                r * s.threads + (thread // s.stride) % s.threads for s, r in zip(layout.spreads, combination)
+            )
+            if all(i < block for i, block in zip(element, blocks)):
+                held[element] += 1
+    copies = stride
+    for s in layout.spreads:
+        copies //= s.threads
+    elements = 1
+    for block in blocks:
+        elements *= block
+    assert len(held) == elements
+    assert set(held.values()) == {copies}
+    kept = tuple(axes[:1])
+    restricted = list(layout.restrict(kept).combinations())
+    for combination, position in zip(layout.combinations(), layout.positions(kept), strict=True):
+        assert restricted[position] == combination[:1]
+
+
+@given(case=random_kernels(), target=st.sampled_from(TARGETS))
+@settings(max_examples=40)
+def test_random_kernels_lower_to_good_machine_form(case: Case, target: Target) -> None:
+    function = lower_gpu(case.kernel, target)
+    verify_machine(function)
+    assert 1 <= function.threads <= target.max_threads
+    assert shared_bytes(function.arrays) <= target.shared_bytes
+    check_barriers(function.body, set())
+    source = emit_opencl(function, target)
+    assert source.count("{") == source.count("}")
+
+
+def shared_bytes(arrays: Sequence[Memory]) -> int:
+    return sum(a.dtype.nbytes * (a.length or 0) for a in arrays if a.space is Space.SHARED)
+
+
+@pytest.mark.parametrize("target", TARGETS, ids=["plain", "one-thread", "interleaved", "packed"])
+@pytest.mark.parametrize("pair", [(i8, i8), (i8, ternary), (f32, f32), (f32, ternary)], ids=str)
+def test_dots_lower_on_every_target(target: Target, pair: tuple[DType, DType]) -> None:
+    function = lower_gpu(matmul(*pair, 16, 16, 32), target)
+    verify_machine(function)
+    ops = Counter(s.op for s in function.body.walk() if isinstance(s, Instruction))
+    packed = target.has("int8-dot") and pair[0] is i8
+    assert (ops[Op.DOT4_SS] > 0) == packed
+    assert (ops[Op.FMA] > 0) == (pair[0] is f32)
+
+
+def test_memory_along_the_fastest_axis_is_read_by_neighbouring_threads() -> None:
+    plan = choose(row_sums(), TARGET)
+    k = next(axis for axis in plan.contiguous if axis.name == "k")
+    (along,) = plan.layout((k,)).spreads
+    assert along.stride == 1
+    assert along.threads >= 16
+
+
+def test_a_matrix_product_spreads_both_axes_of_its_result() -> None:
+    kernel = matmul(f32, f32, 64, 64, 16)
+    plan = choose(kernel, TARGET)
+    layout = plan.layout(kernel.program_axes)
+    assert layout.thread_bits == plan.threads - 1
+    assert all(s.count <= 8 for s in layout.spreads)
+
+
+def check_barriers(body: Body, varying: set[Register], divergent: bool = False) -> int:
+    """Fail on a barrier under a bound or condition that may differ between threads; the number of barriers.
+
+    `varying` are the registers that may differ, completed on the way.
+    """
+    barriers = 0
+    for statement in body.statements:
+        if isinstance(statement, Instruction):
+            if statement.op is Op.BARRIER:
+                assert not divergent
+                barriers += 1
+            elif statement.result is not None and (
+                statement.op is Op.THREAD or any(arg in varying for arg in statement.args)
+            ):
+                varying.add(statement.result)
+        elif isinstance(statement, For):
+            inner = divergent or any(r in varying for r in (statement.start, statement.stop, statement.step))
+            if any(r in varying for r in (statement.start, statement.step)):
+                varying.add(statement.variable)
+            before = -1
+            while before != len(varying):  # what one turn makes vary, the next one sees
+                before = len(varying)
+                for phi in statement.phis:
+                    if inner or phi.initial in varying or phi.next in varying:
+                        varying.update((phi.inside, phi.after))
+                inside = check_barriers(statement.body, varying, inner)
+            barriers += inside
+        else:
+            inner = divergent or statement.condition in varying
+            barriers += check_barriers(statement.then, varying, inner)
+            barriers += check_barriers(statement.otherwise, varying, inner)
+            for phi in statement.merges:
+                if inner or phi.initial in varying or phi.next in varying:
+                    varying.add(phi.after)
+    return barriers
+
+
+def test_a_divergent_barrier_is_found() -> None:
+    b = ScopedBuilder("f")
+    with b.if_(b.compare("lt", b.thread(), 3)):
+        b.barrier()
+    with pytest.raises(AssertionError):
+        check_barriers(b.finish().body, set())
+
+
+def test_a_read_of_what_others_wrote_waits() -> None:
+    function = lower_gpu(row_sums(), TARGET)
+    statements = [s for s in function.body.walk() if isinstance(s, Instruction)]
+    arrays = set(function.arrays)
+    written = False
+    reads = 0
+    for statement in statements:
+        if statement.op is Op.BARRIER:
+            written = False
+        elif statement.op is Op.STORE and statement.attribute in arrays:
+            written = True
+        elif statement.op is Op.LOAD and statement.attribute in arrays:
+            reads += 1
+            assert not written
+    assert reads
+
+
+def test_too_much_shared_memory_names_the_blocks() -> None:
+    with pytest.raises(UnsupportedError) as error:
+        lower_gpu(matmul(f32, f32, 128, 128, 64), TARGET)
+    assert "bytes of shared memory" in error.value.message
+    assert "m=128" in error.value.hint
+    assert "k=64" in error.value.hint
+
+
+def test_one_scratch_array_is_used_again_where_two_do_not_fit() -> None:
+    b = Builder("two")
+    x, y = b.buffer("x", f32["M", "K"]), b.buffer("y", f32["M"], Mode.OUT)
+    m = b.program_axis("m", b.size("M"), 4)
+    k = b.whole_axis("k", const(64))
+    tile = b.load(x, [m, k])
+    most = b.reduce(ReduceOp.MAX, tile, k)
+    b.store(y, [m], b.reduce(ReduceOp.SUM, b.unary(UnaryOp.EXP, b.binary(BinaryOp.SUB, tile, most)), k))
+    kernel = b.finish()
+    roomy = lower_gpu(kernel, TARGET)
+    need = shared_bytes(roomy.arrays)
+    tight = lower_gpu(kernel, replace(TARGET, shared_bytes=need - 1))
+    verify_machine(tight)
+    assert len(tight.arrays) < len(roomy.arrays)
+
+
+def test_too_large_a_tile_is_refused() -> None:
+    b = Builder("large")
+    x, y = b.buffer("x", f32["M", "K"]), b.buffer("y", f32["M", "K"], Mode.OUT)
+    m, k = b.program_axis("m", b.size("M"), 1024), b.program_axis("k", b.size("K"), 1024)
+    b.store(y, [m, k], b.load(x, [m, k]))
+    with pytest.raises(UnsupportedError, match="elements of the tile") as error:
+        lower_gpu(b.finish(), TARGET)
+    assert "m=1024" in error.value.hint
+
+
+def test_equal_operations_are_one_register_and_masks_leave_loops() -> None:
+    b = ScopedBuilder("f")
+    b.declare_size("M")
+    thread, size = b.thread(), b.size("M")
+    with b.for_(0, size) as loop:
+        mask = b.compare("lt", thread, size)
+        assert b.compare("lt", thread, size) is mask
+        inside = b.mul(loop.variable, thread)
+    with b.for_(0, size) as other:
+        assert b.compare("lt", thread, size) is mask
+        assert b.mul(other.variable, thread) is not inside
+    function = b.finish()
+    verify_machine(function)
+    top = [s.result for s in function.body.statements if isinstance(s, Instruction)]
+    assert mask in top
+    assert inside not in top
+
+
+def test_a_branch_does_not_see_its_sibling() -> None:
+    b = ScopedBuilder("f")
+    thread = b.thread()
+    with b.if_(b.compare("lt", thread, 3)) as opened:
+        then = b.div(thread, 7)
+        with opened.otherwise():
+            otherwise = b.div(thread, 7)
+        opened.pairs.append((then, otherwise))
+    assert then is not otherwise
+    verify_machine(b.finish())
+
+
+def test_the_source_is_for_people() -> None:
+    source = emit_opencl(lower_gpu(row_sums(), TARGET), TARGET)
+    assert "// row_sums: " in source
+    assert "blocks: m=4, k=128" in source
+    assert "for (int k = 0; k < K; k += 128)" in source
