@@ -7,6 +7,7 @@ from tritloom.codegen.emit.opencl import emit_opencl
 from tritloom.codegen.errors import UnsupportedError
 from tritloom.codegen.ir.machine import Function
 from tritloom.codegen.ir.tile import Kernel
+from tritloom.codegen.lower.cpu import lower_cpu
 from tritloom.codegen.lower.gpu import lower_gpu
 from tritloom.codegen.target import Target
 
@@ -14,8 +15,6 @@ from tritloom.codegen.target import Target
 def lower(kernel: Kernel, target: Target) -> Function:
     """The kernel in machine form. Raises UnsupportedError for what the target cannot run."""
     if target.emitter == "llvm":
-        from tritloom.codegen.lower.cpu import lower_cpu
-
         return lower_cpu(kernel, target)
     if target.emitter == "opencl":
         return lower_gpu(kernel, target)

@@ -1,0 +1,184 @@
+"""The OpenCL backend: memory, launches, recorded programs and errors. What kernels compute is tests/conformance's."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from tests import support
+from tritloom.backends import opencl, registry
+from tritloom.backends.opencl import OpenCLDevice
+from tritloom.codegen.errors import CompileError, DeviceError, OutOfMemoryError, ShapeError
+from tritloom.codegen.ir.dtypes import f32
+from tritloom.codegen.ir.template import Launch, Plan, PlanTensor
+from tritloom.codegen.ir.tile import BinaryOp, Kernel, Mode
+from tritloom.codegen.ir.tile_builder import Builder
+
+PLATFORMS = [
+    pytest.param(platform, id=name, marks=pytest.mark.device(name))
+    for name, platform in support.OPENCL_PLATFORMS.items()
+]
+
+
+@pytest.fixture(scope="module", params=PLATFORMS)
+def device(request: pytest.FixtureRequest) -> OpenCLDevice:
+    found = registry.device(f"opencl:{request.param}")
+    assert isinstance(found, OpenCLDevice)
+    return found
+
+
+def scaled(mode: Mode = Mode.OUT) -> Kernel:
+    """y = x * alpha, or x *= alpha."""
+    b = Builder("scaled")
+    x = b.buffer("x", f32["N"], Mode.INOUT if mode is Mode.INOUT else Mode.IN)
+    y = x if mode is Mode.INOUT else b.buffer("y", f32["N"], Mode.OUT)
+    alpha = b.scalar("alpha", f32)
+    n = b.program_axis("n", b.size("N"), 64)
+    b.store(y, [n], b.binary(BinaryOp.MUL, b.load(x, [n]), alpha))
+    return b.finish()
+
+
+SCALED, IN_PLACE = scaled(), scaled(Mode.INOUT)
+
+
+def test_a_device_describes_itself(device: OpenCLDevice) -> None:
+    assert device.name.startswith("opencl")
+    assert device.target.emitter == "opencl"
+    assert device.target.max_threads >= 64
+    assert device.target.shared_bytes >= 16 << 10
+    assert registry.device(device.name) is device
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.int8, ml_dtypes.bfloat16, np.bool_])
+def test_bytes_come_back(device: OpenCLDevice, dtype: Any) -> None:
+    array = np.arange(12).reshape(3, 4).astype(dtype)
+    buffer = device.upload(array)
+    back = np.zeros_like(array)
+    device.read(buffer, back)
+    assert (back == array).all()
+
+
+def test_an_array_larger_than_its_buffer_is_refused(device: OpenCLDevice) -> None:
+    buffer = device.allocate(8)
+    with pytest.raises(ShapeError, match="12 bytes"):
+        device.write(buffer, np.zeros(3, np.float32))
+    with pytest.raises(ShapeError, match="C-contiguous"):
+        device.read(buffer, np.zeros((2, 2), np.int8).T[:, :1])
+
+
+def test_too_much_memory_is_an_error(device: OpenCLDevice) -> None:
+    with pytest.raises(OutOfMemoryError, match="bytes were asked for"):
+        device.allocate(1 << 60)
+
+
+def test_memory_of_another_device_is_refused(device: OpenCLDevice) -> None:
+    other = registry.device("reference").upload(np.zeros(4, np.float32))
+    executable = device.compile(SCALED)
+    with pytest.raises(DeviceError, match="was given to"):
+        device.launch(executable, [other, device.allocate(16)], {"N": 4}, [2.0])
+
+
+def test_a_launch_with_wrong_arguments_is_refused(device: OpenCLDevice) -> None:
+    executable = device.compile(SCALED)
+    x, y = device.allocate(16), device.allocate(16)
+    with pytest.raises(ShapeError, match="takes 2 buffers"):
+        device.launch(executable, [x], {"N": 4}, [2.0])
+    with pytest.raises(ShapeError, match="without the sizes N"):
+        device.launch(executable, [x, y], {}, [2.0])
+    with pytest.raises(ShapeError, match="takes 1 scalars"):
+        device.launch(executable, [x, y], {"N": 4})
+    with pytest.raises(DeviceError, match="address fewer"):
+        device.check(SCALED, [16, 4 * opencl.MOST_ELEMENTS])
+
+
+def test_a_kernel_is_compiled_once(device: OpenCLDevice) -> None:
+    assert device.compile(SCALED) is device.compile(SCALED)
+    assert "__kernel" in device.compile(SCALED).source
+
+
+def test_the_compilers_complaint_is_told_with_its_line(device: OpenCLDevice) -> None:
+    source = "__kernel void broken(__global float *x)\n{\n  x[0] = nothing;\n}\n"
+    with pytest.raises(CompileError) as error:
+        device.build(source, "broken")
+    assert "refused the kernel `broken`" in error.value.message
+    assert "3 | x[0] = nothing;" in error.value.message
+
+
+def arrays(count: int) -> list[NDArray[np.float32]]:
+    generator = np.random.default_rng(0)
+    return [generator.standard_normal(count).astype(np.float32) for _ in range(2)]
+
+
+def plan(count: int, gap: int) -> Plan:
+    """out = x * 2 * 3 * 5 by way of two arena tensors, `gap` bytes apart, one of them changed in place."""
+    nbytes = 4 * count
+    tensors = (
+        PlanTensor((count,), f32, nbytes, "input"),
+        PlanTensor((count,), f32, nbytes, "arena", 0),
+        PlanTensor((count,), f32, nbytes, "arena", gap),
+        PlanTensor((count,), f32, nbytes, "output"),
+    )
+    sizes = {"N": count}
+    launches = (
+        Launch(SCALED, (0, 1), sizes, (2.0,)),
+        Launch(SCALED, (1, 2), sizes, (3.0,)),
+        Launch(IN_PLACE, (2,), sizes, (0.5,)),
+        Launch(SCALED, (2, 3), sizes, (10.0,)),
+    )
+    return Plan(tensors, (0,), (3,), launches, gap + nbytes)
+
+
+@pytest.mark.parametrize(("count", "gap"), [(1, 64), (16, 64), (1000, 4032), (131, 4096)])
+def test_a_recorded_plan_runs_again_with_other_buffers(device: OpenCLDevice, count: int, gap: int) -> None:
+    program = device.prepare(plan(count, gap))
+    for array in arrays(count):
+        given, result = device.upload(array), device.allocate(array.nbytes)
+        program.run([given], [result])
+        program.run([given], [result])
+        back = np.empty_like(array)
+        device.read(result, back)
+        np.testing.assert_array_equal(back, array * np.float32(30))
+
+
+def test_an_output_may_be_an_input_updated_in_place(device: OpenCLDevice) -> None:
+    made = Plan(
+        (PlanTensor((5,), f32, 20, "input"),), (0,), (0,), (Launch(IN_PLACE, (0,), {"N": 5}, (2.0,)),), 0
+    )
+    program = device.prepare(made)
+    array = np.arange(5, dtype=np.float32)
+    buffer = device.upload(array)
+    for _ in range(3):
+        program.run([buffer], [buffer])
+    device.synchronize()
+    back = np.empty_like(array)
+    device.read(buffer, back)
+    np.testing.assert_array_equal(back, array * 8)
+
+
+def test_a_program_with_too_few_buffers_is_refused(device: OpenCLDevice) -> None:
+    program = device.prepare(plan(4, 64))
+    with pytest.raises(ShapeError, match="1 inputs and 1 outputs"):
+        program.run([], [])
+
+
+def test_what_is_missing_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(opencl, "cl", None)
+    backend = opencl.OpenCLBackend()
+    assert backend.devices() == []
+    missing = backend.missing()
+    assert missing is not None
+    assert "pyopencl is not installed" in missing.reason
+    assert "tritloom[opencl]" in missing.hint
+
+
+def test_no_driver_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("pyopencl")
+    monkeypatch.setattr(opencl.OpenCLBackend, "_platforms", staticmethod(list))
+    missing = opencl.OpenCLBackend().missing()
+    assert missing is not None
+    assert "no OpenCL driver" in missing.reason
+    assert "pocl-opencl-icd" in missing.hint
