@@ -67,7 +67,7 @@ def test_an_array_larger_than_its_buffer_is_refused(device: OpenCLDevice) -> Non
     with pytest.raises(ShapeError, match="12 bytes"):
         device.write(buffer, np.zeros(3, np.float32))
     with pytest.raises(ShapeError, match="C-contiguous"):
-        device.read(buffer, np.zeros((2, 2), np.int8).T[:, :1])
+        device.read(buffer, np.zeros((2, 2), np.int8).T)
 
 
 def test_too_much_memory_is_an_error(device: OpenCLDevice) -> None:
@@ -110,7 +110,7 @@ def test_the_compilers_complaint_is_told_with_its_line(device: OpenCLDevice) -> 
 
 def arrays(count: int) -> list[NDArray[np.float32]]:
     generator = np.random.default_rng(0)
-    return [generator.standard_normal(count).astype(np.float32) for _ in range(2)]
+    return [generator.integers(-99, 99, count).astype(np.float32) for _ in range(2)]
 
 
 def plan(count: int, gap: int) -> Plan:

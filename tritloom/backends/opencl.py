@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import threading
+import warnings
 from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
@@ -37,7 +38,8 @@ _INSTALL = (
     "install the extra (python -m pip install 'tritloom[opencl]') and a driver: "
     "a GPU's own, or pocl-opencl-icd for a CPU"
 )
-_LINE = re.compile(r":(\d+):(?:\d+:)?\s*(?:fatal )?error")
+_LINE = re.compile(r":(\d+):(?:\d+:)?\s")
+"""The place of a message in a compiler's log: clang's form, which most drivers have."""
 
 
 class OpenCLBuffer(DeviceBuffer):
@@ -168,7 +170,9 @@ class OpenCLDevice(Device):
             options.append("-cl-fp32-correctly-rounded-divide-sqrt")
         program = cl._cl._Program(self._context, source)  # cl.Program, without its cache
         try:
-            program.build(" ".join(options).encode(), [self._device])
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", cl.CompilerWarning)  # "build succeeded" is one
+                program.build(" ".join(options).encode(), [self._device])
         except cl.Error as error:
             log = str(program.get_build_info(self._device, cl.program_build_info.LOG)).strip()
             found = _LINE.search(log)
@@ -251,7 +255,8 @@ class OpenCLProgram(Program):
         self.plan = plan
         self._device = device
         self._lock = threading.Lock()
-        places = self._place()
+        self._places = self._place()
+        """A piece of the arena for each of its tensors. A cl.Kernel does not keep its arguments alive."""
         self._launches: list[tuple[Any, int, int]] = []
         self._bindings: dict[int, list[tuple[Any, int]]] = {}
         """Of each tensor that is given to `run`: the kernels and argument numbers that take it."""
@@ -263,7 +268,7 @@ class OpenCLProgram(Program):
             sizes = dict(launch.sizes)
             for number, tensor in enumerate(launch.tensors):
                 if plan.tensors[tensor].role == "arena":
-                    instance.set_arg(number, places[tensor])
+                    instance.set_arg(number, self._places[tensor])
                 else:
                     self._bindings.setdefault(tensor, []).append((instance, number))
             for number, value in enumerate(executable.values(sizes, launch.scalars), len(launch.tensors)):
@@ -271,7 +276,6 @@ class OpenCLProgram(Program):
             self._launches.append((instance, executable.programs(sizes), executable.threads))
 
     def _place(self) -> dict[int, Any]:
-        """A piece of the arena for each of its tensors."""
         plan = self.plan
         tensors = [(i, t) for i, t in enumerate(plan.tensors) if t.role == "arena"]
         if not tensors:
