@@ -12,7 +12,9 @@ from tritloom.backends.base import Device
 from tritloom.codegen.ir.tensor import Node, intern, topological
 from tritloom.codegen.ir.tensor_interpreter import evaluate
 from tritloom.codegen.ir.tensor_ops import make
+from tritloom.codegen.ir.tensor_printer import format_program
 from tritloom.codegen.ir.ternary import TernaryArray
+from tritloom.codegen.schedule import explain, schedule
 from tritloom.dsl.storage import Storage
 
 
@@ -101,15 +103,15 @@ class Compiled:
         self._donate = dict(donate or {})
         self._plan = None
         if device.name != "reference" and program.outputs:
-            from tritloom.codegen.schedule import schedule
-
             self._plan = schedule(program.outputs, program.inputs, device.target, self._donate)
             self._prepared = device.prepare(self._plan)
 
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """What the scheduler says about its kernels; empty on the device "reference"."""
-        return self._plan.notes if self._plan is not None else ()
+    def explanation(self) -> str:
+        """What the scheduler made of the program; on the device "reference", the program itself."""
+        if self._plan is None:
+            text = format_program(self.program.outputs)
+            return f"{self.device.name} interprets the tensor program as it stands:\n{text}"
+        return explain(self._plan, self.program.outputs)
 
     def run(self, inputs: Sequence[Storage]) -> list[Storage]:
         """The outputs. An output that was paired with a donated input may have that input's memory."""

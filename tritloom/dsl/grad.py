@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +14,8 @@ from tritloom.dsl.tensor import Tensor, as_tensor
 from tritloom.dsl.tree import tree_flatten, tree_unflatten
 
 Function = Callable[..., Any]
+
+_tags = itertools.count()
 
 
 def value_and_grad(function: Function, argnums: int | tuple[int, ...] = 0, has_aux: bool = False) -> Function:
@@ -34,7 +37,7 @@ def value_and_grad(function: Function, argnums: int | tuple[int, ...] = 0, has_a
             leaves, structure = tree_flatten(given[position])
             variables = []
             for leaf in leaves:
-                sources.append(_variable(leaf, position, sources))
+                sources.append(_variable(leaf, position))
                 variables.append(Tensor(sources[-1]))
             given[position] = tree_unflatten(structure, variables)
             places.append((structure, len(variables)))
@@ -64,7 +67,7 @@ def grad(function: Function, argnums: int | tuple[int, ...] = 0, has_aux: bool =
     return differentiated
 
 
-def _variable(leaf: Any, position: int, taken: list[Node]) -> Node:
+def _variable(leaf: Any, position: int) -> Node:
     """A node of its own with the leaf's value, so that a tensor that is given twice has two gradients."""
     tensor = as_tensor(leaf)
     if tensor is None or not tensor.dtype.is_float:
@@ -74,7 +77,4 @@ def _variable(leaf: Any, position: int, taken: list[Node]) -> Node:
             hint="differentiate by float tensors alone: pass the others as another argument",
             location=caller_location(),
         )
-    node = make("straight_through", [tensor.node, tensor.node])
-    while node in taken:
-        node = make("straight_through", [node, node])
-    return node
+    return make("straight_through", [tensor.node, tensor.node], tag=next(_tags))

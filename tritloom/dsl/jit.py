@@ -107,12 +107,7 @@ class Jitted:
     def explanation(self, *arguments: Any, **named: Any) -> str:
         """What the scheduler made of the program for these arguments: its kernels, and the bytes that they move."""
         trace, _ = self._lookup(arguments, named)
-        device = trace.compiled.device
-        if device.name == "reference":
-            return "The device reference interprets the tensor program as it stands:\n" + format_program(
-                trace.compiled.program.outputs
-            )
-        return "\n".join(trace.compiled.notes)
+        return trace.compiled.explanation()
 
     def _lookup(self, arguments: tuple[Any, ...], named: dict[str, Any]) -> tuple[_Trace, list[Storage]]:
         leaves, structure = tree_flatten((arguments, named))

@@ -100,7 +100,9 @@ class Tensor:
     def item(self) -> Any:
         """The value of a tensor of one element as a Python number."""
         if self.size != 1:
-            raise ShapeError(f"`item` of {describe(self.node)}, which has {self.size} elements")
+            raise ShapeError(
+                f"`item` of {describe(self.node)}, which has {self.size} elements", location=caller_location()
+            )
         return self.numpy().item()
 
     def __float__(self) -> float:
@@ -353,7 +355,8 @@ def _compiled(program: Canonical, device: Device) -> Compiled:
 
 def realise(*tensors: Tensor) -> None:
     """Compute tensors together, as one program; each keeps its value from then on."""
-    pending = [t for t in tensors if t.node.op != "input" or not isinstance(t.node.attribute("key"), Storage)]
+    unique = {id(tensor): tensor for tensor in tensors}.values()
+    pending = [t for t in unique if t.node.op != "input" or not isinstance(t.node.attribute("key"), Storage)]
     if not pending:
         return
     nodes = list(dict.fromkeys(tensor.node for tensor in pending))
@@ -408,6 +411,12 @@ def binary(op: str, left: Any, right: Any) -> Tensor:
     """An elementwise operation of two operands, broadcast to each other."""
     dtype = left.dtype if isinstance(left, Tensor) else right.dtype if isinstance(right, Tensor) else None
     a, b = node_of(left, dtype), node_of(right, dtype)
+    if a.dtype is not b.dtype:
+        raise DTypeError(
+            f"`{op}` of {describe(a)} and {describe(b)}",
+            hint=f"cast one of them, as in x.cast(tl.{a.dtype if a.dtype.is_float else b.dtype})",
+            location=caller_location(),
+        )
     shape = common_shape(op, a.shape, b.shape)
     return Tensor(make(op, [expand(a, shape), expand(b, shape)]))
 

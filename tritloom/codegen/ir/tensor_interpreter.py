@@ -5,7 +5,7 @@ Kernel calls run in the tile interpreter, so their bounds and races are checked.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -25,7 +25,9 @@ Array = NDArray[Any]
 _TARGET = Target("reference", "none")
 
 
-def evaluate(outputs: Sequence[Node], bindings: Mapping[Hashable, Array | TernaryArray]) -> list[Array]:
+def evaluate(
+    outputs: Sequence[Node], bindings: Mapping[Any, Array | TernaryArray | np.generic]
+) -> list[Array]:
     """The values of `outputs`, where `bindings` holds the value of each input by its key.
 
     A ternary output is an int8 array of -1, 0 and 1. The results share no memory with the bindings. Raises ShapeError
@@ -60,7 +62,9 @@ def _live(outputs: Sequence[Node]) -> list[Node]:
     return [node for node in topological(outputs) if node in wanted]
 
 
-def _value(node: Node, values: Mapping[Node, Any], bindings: Mapping[Hashable, Array | TernaryArray]) -> Any:
+def _value(
+    node: Node, values: Mapping[Node, Any], bindings: Mapping[Any, Array | TernaryArray | np.generic]
+) -> Any:
     if node.op == "input":
         return _bound(node, bindings)
     if node.op == "kernel":
@@ -73,7 +77,7 @@ def _value(node: Node, values: Mapping[Node, Any], bindings: Mapping[Hashable, A
     return meaning(node, [values[operand] for operand in _reads(node)])
 
 
-def _bound(node: Node, bindings: Mapping[Hashable, Array | TernaryArray]) -> Array:
+def _bound(node: Node, bindings: Mapping[Any, Array | TernaryArray | np.generic]) -> Array:
     key = node.attribute("key")
     if key not in bindings:
         raise ShapeError(f"the input {key!r} has no value", location=node.location)

@@ -21,7 +21,7 @@
 | `scatter_add` | ids i32, rows f32 | length | f32 [length, ...]: rows of one id are added; 0 where no id points |
 | `pack` | a float matrix of -1, 0, 1 | | ternary, same shape |
 | `stop_gradient` | x | | x, and no gradient flows |
-| `straight_through` | value, surrogate | | value; the gradient goes to the surrogate, else unused |
+| `straight_through` | value, surrogate | tag, to keep two apart | value; the gradient goes to the surrogate |
 | `kernel` | its IN and INOUT tensors | template, configuration, scalars | its OUT and INOUT tensors, read with `item` |
 | `item` | a kernel | index | one of its results |
 
@@ -84,7 +84,7 @@ def _table() -> dict[str, TensorOp]:
         op("scatter_add", 2, rules.scatter_add_rule, meanings.scatter_add, "length"),
         op("pack", 1, rules.pack_rule, meanings.pack),
         op("stop_gradient", 1, rules.stop_gradient_rule, meanings.first),
-        op("straight_through", 2, rules.straight_through_rule, meanings.first),
+        op("straight_through", 2, rules.straight_through_rule, meanings.first, "tag"),
         op("kernel", None, rules.kernel_rule, None, "template", "configuration", "scalars"),
         op("item", 1, rules.item_rule, None, "index"),
     ]

@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from tritloom.codegen.errors import DTypeError, ShapeError, SourceLocation
 from tritloom.codegen.ir.dtypes import DType, Kind, bool_, f32, i8, i32, ternary
 from tritloom.codegen.ir.template import KernelTemplate
@@ -69,7 +71,8 @@ def round_scalar(value: Any, dtype: DType, location: Location = None) -> float |
             raise DTypeError(f"{value} is no bool", location=location)
         return bool(value)
     if dtype.is_float:
-        rounded = float(dtype.numpy.type(value))
+        with np.errstate(over="ignore"):
+            rounded = float(dtype.numpy.type(value))
         return math.nan if math.isnan(rounded) else rounded
     if isinstance(value, float) and not value.is_integer():
         raise DTypeError(f"{value} is no {dtype}", hint="cast the tensor to f32 first", location=location)
@@ -405,7 +408,7 @@ def straight_through_rule(inputs: Inputs, p: Parameters, location: Location) -> 
         raise DTypeError(
             f"the surrogate of `straight_through` is {surrogate.dtype}; it is a float", location=location
         )
-    return Typed(value.shape, value.dtype)
+    return Typed(value.shape, value.dtype, {} if p.get("tag") is None else {"tag": p["tag"]})
 
 
 def kernel_rule(inputs: Inputs, p: Parameters, location: Location) -> Typed:

@@ -140,9 +140,18 @@ def _cast(inputs: tuple[Node, ...], typed: Typed, make: Make) -> Node | None:
     (x,) = inputs
     if x.dtype is typed.dtype:
         return x
-    if x.op == "cast" and x.dtype in _EXACT.get(x.inputs[0].dtype, frozenset()):
-        return make("cast", x.inputs, dtype=typed.dtype)
-    return None
+    if x.op != "cast":
+        return None
+    source, between, target = x.inputs[0].dtype, x.dtype, typed.dtype
+    # An integer wraps on its way to another one, but saturates if it comes there as a float.
+    wraps = between.is_float and source.is_integer and target.is_integer
+    if not _holds(between, source) or (wraps and not _holds(target, source)):
+        return None
+    return make("cast", x.inputs, dtype=target)
+
+
+def _holds(dtype: DType, values_of: DType) -> bool:
+    return dtype is values_of or dtype in _EXACT.get(values_of, frozenset())
 
 
 def _reshape(inputs: tuple[Node, ...], typed: Typed, make: Make) -> Node | None:
