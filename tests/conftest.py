@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import hypothesis
@@ -23,6 +24,11 @@ hypothesis.settings.load_profile(
 )
 
 _ran: Counter[str] = Counter()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """The option that writes the expected texts of `golden` anew."""
+    parser.addoption("--update-golden", action="store_true", help="write tests/golden anew instead of comparing")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -83,3 +89,18 @@ def oracle() -> Path:
             pytest.fail(message, pytrace=False)
         pytest.skip(message)
     return folder
+
+
+@pytest.fixture
+def golden(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
+    """`golden(name, text)` compares a text with the one of that name in tests/golden."""
+    folder = Path(__file__).parent / "golden"
+
+    def compare(name: str, text: str) -> None:
+        path = folder / name
+        if request.config.getoption("--update-golden"):
+            path.write_text(text)
+        assert path.is_file(), f"{path} does not exist; pytest --update-golden writes it"
+        assert text == path.read_text(), f"{name} has changed; if that is right: pytest --update-golden"
+
+    return compare
