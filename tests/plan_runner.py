@@ -20,7 +20,11 @@ Array = NDArray[Any]
 
 
 def run_plan(
-    plan: Plan, inputs: Sequence[Array | TernaryArray], target: Target, *, donated: Mapping[int, int] | None = None
+    plan: Plan,
+    inputs: Sequence[Array | TernaryArray],
+    target: Target,
+    *,
+    donated: Mapping[int, int] | None = None,
 ) -> list[Array]:
     """The outputs (a ternary one as int8). Inputs are copied first; `donated` is what the plan was made with."""
     memory: dict[int, NDArray[np.uint8]] = {}
@@ -47,11 +51,15 @@ def run_plan(
         interpret(launch.kernel, tensors, sizes, scalars)
     given_up = {plan.inputs[number] for number in (donated or {}).values()}
     for number, bits in before.items():
-        assert number in given_up or np.array_equal(bits, memory[number]), "an input that was not donated is changed"
+        assert number in given_up or np.array_equal(bits, memory[number]), (
+            "an input that was not donated is changed"
+        )
     return [_host(plan, number, memory[number], target) for number in plan.outputs]
 
 
-def _view(buffer: Buffer, memory: NDArray[np.uint8], sizes: dict[str, int], target: Target) -> Array | TernaryArray:
+def _view(
+    buffer: Buffer, memory: NDArray[np.uint8], sizes: dict[str, int], target: Target
+) -> Array | TernaryArray:
     shape = tuple(evaluate_size(dim, sizes) for dim in buffer.shape)
     if buffer.dtype.is_ternary:
         rows, columns = shape

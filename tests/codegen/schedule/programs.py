@@ -170,7 +170,8 @@ def _step(draw: st.DrawFn, pool: list[Node]) -> Node | None:
             others = [
                 y
                 for y in pool
-                if len(y.shape) == rank and all(a == b for i, (a, b) in enumerate(zip(x.shape, y.shape)) if i != axis)
+                if len(y.shape) == rank
+                and all(a == b for i, (a, b) in enumerate(zip(x.shape, y.shape)) if i != axis)
             ]
             return make("concat", [x, draw(st.sampled_from(others))], axis=axis)
         case "gather":

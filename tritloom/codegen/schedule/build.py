@@ -127,8 +127,8 @@ class _Form:
                 tuple(numbers[operand] for operand in element.operands),
             ]
             if element.kind == "constant":
-                value = element.value
-                token.append(value.hex() if isinstance(value, float) else value)
+                constant = element.value
+                token.append(constant.hex() if isinstance(constant, float) else constant)
             elif element.kind == "index":
                 token.append(self._token_of_expression(element.expression, numbers))
             elif element.kind == "load":

@@ -139,7 +139,7 @@ class Elements:
             self._interned[key] = found
         return found
 
-    def constant(self, value: float | int | bool, dtype: DType) -> Element:
+    def constant(self, value: float | bool, dtype: DType) -> Element:
         """A constant."""
         return self._make("constant", dtype, value=value)
 

@@ -106,7 +106,7 @@ class Expression:
     def __floordiv__(self, divisor: int) -> Expression:
         whole, rest = self._divide(divisor)
         low, high = rest.bounds()
-        if 0 <= low and high < divisor:
+        if low >= 0 and high < divisor:
             return whole
         step, inner = rest._coarsen(divisor)
         if step == divisor:
@@ -118,7 +118,7 @@ class Expression:
     def __mod__(self, divisor: int) -> Expression:
         _, rest = self._divide(divisor)
         low, high = rest.bounds()
-        if 0 <= low and high < divisor:
+        if low >= 0 and high < divisor:
             return rest
         step, inner = rest._coarsen(divisor)
         if step > 1:

@@ -76,7 +76,7 @@ def children(element: Element) -> list[Element]:
 
 
 def group(cluster: Cluster, results: Sequence[Node], stored: frozenset[Node] | set[Node]) -> Group:
-    """The group of a cluster that stores `results`. Dimensions are cut until every index is a sum, where that is possible."""
+    """The group of a cluster that stores `results`. Dimensions are cut until every index is a sum, if they can be."""
     cuts = Cuts()
     own = frozenset(results)
     reading = dict.fromkeys(stored)

@@ -31,7 +31,7 @@ def lives(launches: Sequence[Sequence[int]], sizes: Mapping[int, int]) -> dict[i
 
 
 def place(tensors: Mapping[int, Life], alignment: int = ALIGNMENT) -> tuple[dict[int, int], int]:
-    """(offset of each tensor, bytes of the arena). Launch by launch, each tensor takes the smallest gap that holds it."""
+    """(offset of each tensor, bytes of the arena). Each tensor takes the smallest gap that holds it."""
     starting: dict[int, list[int]] = {}
     ending: dict[int, list[int]] = {}
     for tensor, life in tensors.items():

@@ -1,7 +1,7 @@
 """Rewrites a tensor program into the operations that kernels are made of, without changing a value.
 
-Gradient markers vanish, reductions are cut into one over the last dimension and one over the others, long reductions to a
-single element get a stage with rows, and a transposed ternary matrix is packed anew.
+Gradient markers vanish, reductions are cut into one over the last dimension and one over the others, long reductions
+to a single element get a stage with rows, and a transposed ternary matrix is packed anew.
 """
 
 from __future__ import annotations

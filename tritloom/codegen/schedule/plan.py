@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from tritloom.codegen.errors import ShapeError
@@ -127,7 +127,7 @@ class Planner:
         number = {node: i for i, job in enumerate(jobs) for node in job.results}
         steps = []
         for job in jobs:
-            makes = {
+            makes: dict[Hashable, int] = {
                 node: 0 if node in self._claims or node.op == "kernel" else self._nbytes(node)
                 for node in job.results
             }
@@ -176,9 +176,16 @@ class Planner:
             return self._target.layout.nbytes(node.shape[0], node.shape[1])
         return node.size * node.dtype.nbytes
 
-    def _new(self, node: Node, role: str, shape: Shape | None = None) -> int:
-        self._tensors.append(PlanTensor(shape or node.shape, node.dtype, max(self._nbytes(node), 1), role))
+    def _new(self, node: Node, role: str) -> int:
+        self._tensors.append(PlanTensor(node.shape, node.dtype, max(self._nbytes(node), 1), role))
         return len(self._tensors) - 1
+
+    def _fresh(self, node: Node) -> int:
+        """A tensor of its own for a result: in the arena, or the output that shows it."""
+        position = self._claims.get(node)
+        if position is None or position in self._donate:
+            return self._new(node, "arena")
+        return self._new(self._outputs[position], "output")
 
     # launches
 
@@ -213,10 +220,7 @@ class Planner:
                 if donor in job.reads:
                     same[result] = donor
                 continue
-            free = result in self._claims and self._claims[result] not in self._donate
-            self._tensor[result] = self._new(
-                result if not free else self._outputs[self._claims[result]], "output" if free else "arena"
-            )
+            self._tensor[result] = self._fresh(result)
         if node.op == "scatter_add":
             self._scatter(job, node)
             return
@@ -307,8 +311,7 @@ class Planner:
         if donor is not None and remaining.get(donor, 0) == 0 and donor not in reads:
             self._tensor[item] = self._tensor[donor]
         else:
-            free = item in self._claims and self._claims[item] not in self._donate
-            self._tensor[item] = self._new(item, "output" if free else "arena")
+            self._tensor[item] = self._fresh(item)
         return self._tensor[item]
 
     def _update(self, kernel: Node, item: Node | None, source: Node, remaining: Mapping[Node, int]) -> int:
@@ -321,9 +324,7 @@ class Planner:
         else:
             keep = dead and source not in self._claims and (item is None or item not in self._claims)
         if not keep:
-            result = item if item is not None else source
-            free = item is not None and item in self._claims and self._claims[item] not in self._donate
-            tensor = self._new(result, "output" if free else "arena")
+            tensor = self._fresh(item) if item is not None else self._new(source, "arena")
             self._copy(self._tensor[source], tensor)
         if item is not None:
             self._tensor[item] = tensor
@@ -332,7 +333,8 @@ class Planner:
     def _copy(self, source: int, result: int) -> None:
         tensor = self._tensors[source]
         if tensor.dtype.is_ternary:
-            shape, dtype = (tensor.nbytes // u32.nbytes,), u32
+            shape: Shape = (tensor.nbytes // u32.nbytes,)
+            dtype = u32
         else:
             shape, dtype = tensor.shape, tensor.dtype
         a = Node("copy", (), (), shape, dtype, None, -1)
@@ -367,7 +369,7 @@ class Planner:
             elif mine and self._tensors[tensor].role == "output":
                 found.append(tensor)
             else:
-                made = self._new(base, "output", node.shape)
+                made = self._new(node, "output")
                 self._copy(tensor, made)
                 found.append(made)
         for source, goal_tensor in late:

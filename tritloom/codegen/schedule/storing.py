@@ -1,8 +1,8 @@
 """Decides which values are stored, and which are computed again where they are read.
 
-A value that crosses from one kernel to another costs its bytes once for the writer and once for each reader; computing it
-again costs the bytes of what it is made of, less what a reader has at hand anyway. Small values (a row's sum) may be stored
-so that a large one need not be.
+A value that crosses from one kernel to another costs its bytes once for the writer and once for each reader;
+computing it again costs the bytes of what it is made of, less what a reader has at hand anyway. Small values (a row's
+sum) may be stored so that a large one need not be.
 """
 
 from __future__ import annotations
@@ -86,16 +86,24 @@ class Storing:
             return
         size = nbytes(node)
         alone = self._stored_of[own] == {node}
+        inside = [user for user in program.users.get(node, ()) if program.of(user) is own]
         writing = size * (1 + len(readers)) + recipe.cost * node.size
         if alone:
             writing += sum(nbytes(leaf) for leaf in recipe.leaves)
+        elif not inside:
+            # What its own kernel reads for it alone.
+            writing += sum(
+                nbytes(leaf)
+                for leaf in recipe.leaves
+                if [user for user in program.users[leaf] if program.of(user) is own] == [node]
+            )
         again = 0.0
         for reader, times in readers.items():
             at_hand = self._at_hand[reader]
             again += sum(nbytes(leaf) for leaf in recipe.leaves if leaf not in at_hand)
             again += recipe.cost * node.size * times
         again += sum(nbytes(leaf) for leaf in recipe.extra)
-        if not alone:
+        if inside:
             again += recipe.cost * node.size
         if again <= writing:
             self._inline(node, recipe)
