@@ -142,46 +142,110 @@ class LayoutPlan:
             result[axis] = free
         return result
 
-    def count(self, along: dict[Axis, int], axes: Axes) -> int:
-        """Elements of a tile in one thread."""
-        widths = (self.tx, self.ty, 1)
-        return math.prod(-(-a.block // min(widths[along[a]], power_of_two(a.block))) for a in axes)
+
+@dataclass(frozen=True, slots=True)
+class _Term:
+    """A part of the cost, as numbers: `weight * product of counts`, and more by `kind`."""
+
+    kind: str
+    weight: float
+    axes: tuple[tuple[int, int], ...]
+    """The axes (by number) whose counts multiply, with the threads that each runs along."""
+    special: tuple[int, int] = (0, NEITHER)
+    """Of a load or store the contiguous axis, of a reduction or dot the one that is summed."""
+    rows: tuple[tuple[int, int], ...] = ()
+    columns: tuple[tuple[int, int], ...] = ()
 
 
-def _cost(plan: LayoutPlan, needs: Needs) -> float:
-    """A workgroup's work, in elementwise operations of one thread."""
-    assigned: dict[Axes, dict[Axis, int]] = {}
+class _Search:
+    """Tries thread grids for one kernel."""
 
-    def along(axes: Axes) -> dict[Axis, int]:
-        if axes not in assigned:
-            assigned[axes] = plan.assign(axes)
-        return assigned[axes]
+    def __init__(self, needs: Needs):
+        self.needs = needs
+        axes: dict[Axis, None] = {}
+        for tile in (*needs.tiles, *(axes for axes, _ in needs.accesses)):
+            axes.update(dict.fromkeys(tile))
+        for left, right, axis in needs.dots:
+            axes.update(dict.fromkeys((*left, *right, axis)))
+        self.axes = list(axes)
+        self.number = {axis: i for i, axis in enumerate(self.axes)}
+        self._counts: dict[tuple[int, int], list[tuple[int, ...]]] = {}
 
-    total = 0.0
-    for axes, weight in needs.tiles.items():
-        total += weight * plan.count(along(axes), axes)
-    for (axes, unit), weight in needs.accesses.items():
-        run = plan.tx if unit is not None and along(axes)[unit] == X else 1
-        scattered = 16 / min(run, 16) if unit is not None else 4
-        total += weight * plan.count(along(axes), axes) * (2 + scattered)
-    for (axes, axis), weight in needs.reductions.items():
-        if axis.block > 1 and along(axes)[axis] != NEITHER:
-            width = min(plan.tx if along(axes)[axis] == X else plan.ty, power_of_two(axis.block))
-            rest = tuple(a for a in axes if a is not axis)
-            total += weight * (8 + 4 * math.log2(max(width, 1)) * plan.count(along(axes), rest))
-    for (left, right, axis), weight in needs.dots.items():
-        result = union(tuple(a for a in (*left, *right) if a is not axis))
-        here = along(result)
-        rows = plan.count(here, tuple(a for a in left if a is not axis))
-        columns = plan.count(here, tuple(a for a in right if a is not axis))
-        products = plan.count(here, result)
-        total += weight * axis.block * (products + rows + columns + 2)
-    return total * (plan.threads + _STARTUP)
+    def counts(self, tx: int, ty: int) -> list[tuple[int, ...]]:
+        """Of each axis its indices in one thread, where it runs along x, along y, and along neither."""
+        if (tx, ty) not in self._counts:
+            self._counts[tx, ty] = [
+                tuple(-(-axis.block // min(width, power_of_two(axis.block))) for width in (tx, ty, 1))
+                for axis in self.axes
+            ]
+        return self._counts[tx, ty]
+
+    def terms(self, plan: LayoutPlan) -> list[_Term]:
+        """The cost of the plan's colours, for any grid; what costs most comes first."""
+        assigned: dict[Axes, dict[Axis, int]] = {}
+        needs, number, found = self.needs, self.number, []
+
+        def along(axes: Axes) -> dict[Axis, int]:
+            if axes not in assigned:
+                assigned[axes] = plan.assign(axes)
+            return assigned[axes]
+
+        def numbered(axes: Axes, colours: dict[Axis, int]) -> tuple[tuple[int, int], ...]:
+            return tuple((number[axis], colours[axis]) for axis in axes)
+
+        for (left, right, axis), weight in needs.dots.items():
+            rows, columns = (tuple(a for a in side if a is not axis) for side in (left, right))
+            result = union(rows, columns)
+            here = along(result)
+            sides = numbered(rows, here), numbered(columns, here)
+            steps = float(weight * axis.block)
+            found.append(_Term("dot", steps, numbered(result, here), (0, NEITHER), *sides))
+        for (axes, unit), weight in needs.accesses.items():
+            special = (-1, NEITHER) if unit is None else (number[unit], along(axes)[unit])
+            found.append(_Term("access", weight, numbered(axes, along(axes)), special))
+        for axes, weight in needs.tiles.items():
+            found.append(_Term("tile", weight, numbered(axes, along(axes))))
+        for (axes, axis), weight in needs.reductions.items():
+            if axis.block > 1 and along(axes)[axis] != NEITHER:
+                rest = tuple(a for a in axes if a is not axis)
+                special = (number[axis], along(axes)[axis])
+                found.append(_Term("reduction", weight, numbered(rest, along(axes)), special))
+        return found
+
+    def cost(self, terms: list[_Term], tx: int, ty: int, most: float) -> float:
+        """A workgroup's work, in elementwise operations of one thread; any number above `most` if it is above."""
+        scale = tx * ty + _STARTUP
+        counts = self.counts(tx, ty)
+        total = 0.0
+        for term in terms:
+            product = term.weight
+            for axis, colour in term.axes:
+                product *= counts[axis][colour]
+            if term.kind == "access":
+                special, colour = term.special
+                scattered = 4.0 if special < 0 else 16 / min(tx, 16) if colour == X else 16.0
+                product *= 2 + scattered
+            elif term.kind == "dot":
+                rows = columns = term.weight
+                for axis, colour in term.rows:
+                    rows *= counts[axis][colour]
+                for axis, colour in term.columns:
+                    columns *= counts[axis][colour]
+                product += rows + columns + 2 * term.weight
+            elif term.kind == "reduction":
+                special, colour = term.special
+                width = min((tx, ty)[colour], power_of_two(self.axes[special].block))
+                product = 8 * term.weight + 4 * math.log2(max(width, 1)) * product
+            total += product
+            if total * scale > most:
+                break
+        return total * scale
 
 
 def _grids(most: int) -> Iterator[tuple[int, int]]:
-    for threads in (256, 128, 64, 32, 8, 1):
-        tx = threads if threads <= most else 0
+    largest = 1 << (most.bit_length() - 1)
+    for threads in sorted({largest, largest // 4, largest // 16, 1} - {0}, reverse=True):
+        tx = threads
         while tx:
             yield tx, threads // tx
             tx //= 2
@@ -199,14 +263,15 @@ def choose(kernel: Kernel, target: Target) -> LayoutPlan:
         for axis in axes:
             weights[axis] += 1
     searched = [axis for axis, _ in weights.most_common(_SEARCHED_AXES)]
-    best: tuple[float, LayoutPlan] | None = None
+    search = _Search(needs)
+    best: tuple[float, LayoutPlan] = (math.inf, LayoutPlan(1, 1, {}, needs.contiguous))
     for colours in itertools.product((X, Y, NEITHER), repeat=len(searched)):
         assignment = dict(zip(searched, colours, strict=True))
+        terms = search.terms(LayoutPlan(1, 1, assignment, needs.contiguous))
         for tx, ty in _grids(most):
             if (tx > 1 and X not in colours) or (ty > 1 and Y not in colours):
                 continue
-            plan = LayoutPlan(tx, ty, assignment, needs.contiguous)
-            cost = _cost(plan, needs)
-            if best is None or cost < best[0]:
-                best = (cost, plan)
-    return best[1] if best is not None else LayoutPlan(1, 1, {}, needs.contiguous)
+            cost = search.cost(terms, tx, ty, best[0])
+            if cost < best[0]:
+                best = (cost, LayoutPlan(tx, ty, assignment, needs.contiguous))
+    return best[1]
