@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 
-from tritloom.codegen.ir.dtypes import DType
+from tritloom.codegen.ir.dtypes import DType, i8
 from tritloom.codegen.ir.machine import Memory, Register, index
 from tritloom.codegen.ir.tile import Axes, Axis, Cast, Load, Value
 from tritloom.codegen.lower.cpu.context import Context
@@ -123,7 +123,10 @@ class StagedSource(Source):
         ctx, inner = self.ctx, self.inner
         tile = ctx.tile(self.operand, inner)
         for point in points((*self.outer, inner), inner, ctx.width):
-            register = ctx.b.cast(ctx.fetch(tile, point, inner), self.dtype)
+            register = ctx.fetch(tile, point, inner)
+            if self.operand.dtype.is_ternary:
+                register = ctx.b.sub(ctx.b.cast(register, i8), 1)
+            register = ctx.b.cast(register, self.dtype)
             mask = ctx.mask(inner, point[inner]) if zero_masked else None
             if mask is not None:
                 register = ctx.b.select(mask, register, ctx.b.const(0, self.dtype, ctx.width))
