@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from tests.conformance.running import conforms
 from tritloom.backends.base import Device
 from tritloom.codegen.ir.dtypes import DType, bf16, bool_, f16, f32, i8, i16, i32, u8, u32
-from tritloom.codegen.ir.tile import BinaryOp, Mode, ReduceOp
+from tritloom.codegen.ir.tile import BinaryOp, Mode, ReduceOp, UnaryOp
 from tritloom.codegen.ir.tile_builder import Builder
 
 Array = NDArray[Any]
@@ -181,8 +181,6 @@ def test_a_kernel_of_one_program(device: Device) -> None:
 
 def test_softmax_row(device: Device) -> None:
     """The streaming softmax: a running maximum and a rescaled sum."""
-    from tritloom.codegen.ir.tile import UnaryOp
-
     b = Builder("softmax")
     x, y = b.buffer("x", f32["M", "K"]), b.buffer("y", f32["M", "K"], Mode.OUT)
     m = b.program_axis("m", b.size("M"), 4)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import linecache
 import math
 from typing import Any
 
@@ -12,15 +14,18 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from tritloom.backends import registry
-from tritloom.codegen.errors import BoundsError, RaceError, ShapeError
-from tritloom.codegen.ir.dtypes import f32
+from tritloom.backends.reference import ReferenceDevice
+from tritloom.codegen.errors import BoundsError, DeviceError, GradientError, RaceError, ShapeError
+from tritloom.codegen.ir.dtypes import f32, i32
 from tritloom.codegen.ir.ternary import TernaryArray
 from tritloom.codegen.ir.tile import If, Let, Load, Loop
 from tritloom.codegen.ir.tile_interpreter import UnwrittenError
 from tritloom.codegen.ir.tile_verifier import verify
 from tritloom.dsl import language as tl
+from tritloom.dsl.grad import grad
 from tritloom.dsl.inline import inline
-from tritloom.dsl.kernel import Kernel, kernel
+from tritloom.dsl.kernel import GradientContext, Kernel, kernel
+from tritloom.dsl.tensor import Tensor, array
 
 Array = NDArray[Any]
 OFFSET = 3
@@ -426,8 +431,6 @@ def test_arithmetic_means_what_python_means(expression: str) -> None:
 
 def define(source: str) -> Kernel:
     """The kernel `k` of a source that stands in no file: linecache has it, as a notebook's cells."""
-    import linecache
-
     name = f"<test {hash(source)}>"
     linecache.cache[name] = (len(source), None, source.splitlines(True), name)
     names: dict[str, Any] = {"kernel": kernel, "tl": tl}
@@ -435,3 +438,67 @@ def define(source: str) -> Kernel:
     found = names["k"]
     assert isinstance(found, Kernel)
     return found
+
+
+# with tensors
+
+
+@kernel
+def scaled_exp(
+    x: tl.f32["M", "K"],
+    ids: tl.i32["M"],
+    y: tl.out(tl.f32["M", "K"]),
+    z: tl.out(tl.i32["M"]),
+    a: tl.f32 = 2.0,
+) -> None:
+    M, K = x.shape
+    m = tl.programs(M, 4)
+    for k in tl.blocks(K, 8):
+        y[m, k] = tl.exp(x[m, k] * a)
+    z[m] = ids[m] + 1
+
+
+@scaled_exp.vjp
+def _(context: GradientContext, dy: Tensor, dz: None) -> Tensor:
+    assert dz is None
+    assert context.inputs["ids"].dtype is i32
+    gradient: Tensor = dy * context.y * context.a
+    return gradient
+
+
+def test_a_kernel_in_a_tensor_program_and_its_gradient() -> None:
+    x, ids = floats(5, 11), np.arange(5, dtype=np.int32)
+    on = functools.partial(array, device="reference")
+    y, z = scaled_exp(on(x), ids, a=0.5)
+    assert isinstance(y, Tensor)
+    np.testing.assert_allclose(y.numpy(), np.exp(x * 0.5), rtol=1e-6)
+    np.testing.assert_array_equal(z.numpy(), ids + 1)
+
+    def loss(x: Tensor) -> Tensor:
+        y, _ = scaled_exp(x, ids, a=0.5)
+        assert isinstance(y, Tensor)
+        return (y * y).sum()
+
+    gradient = grad(loss)(on(x))
+    np.testing.assert_allclose(gradient.numpy(), np.exp(x * 0.5) ** 2, rtol=1e-5)
+
+
+def test_a_gradient_of_the_wrong_count() -> None:
+    @kernel
+    def copied(x: tl.f32["M"], g: tl.f32["M"], y: tl.out(tl.f32["M"])) -> None:
+        m = tl.programs(x.shape[0], 4)
+        y[m] = x[m] + g[m]
+
+    @copied.vjp
+    def _(_context: GradientContext, dy: Tensor) -> Tensor:
+        return dy
+
+    on = functools.partial(array, device="reference")
+    with pytest.raises(GradientError, match=r"gradient of `copied` gives 1 tensor\(s\), not 2"):
+        grad(lambda x: copied(x, x).sum())(on(floats(3)))
+
+
+def test_tensors_of_two_devices() -> None:
+    reference, other = registry.device("reference"), ReferenceDevice()
+    with pytest.raises(DeviceError, match="`ids` of `scaled_exp` is on reference"):
+        scaled_exp(array(floats(2, 3), reference), array(np.zeros(2, np.int32), other))
