@@ -8,53 +8,72 @@ from dataclasses import dataclass
 from tritloom.codegen.schedule.expressions import Range
 from tritloom.codegen.target import Target
 
+MAP, ROW, COLUMN = "map", "row", "column"
+INNER_DOT, OUTER_DOT, TERNARY_DOT = "inner dot", "outer dot", "ternary dot"
+"""A product of operands that both lie along the sum (each result is a vector of partial sums), any other, and one with
+packed ternary weights (a result's columns are the lanes)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Blocks:
-    """Largest blocks of a kind of kernel: of the innermost range of its rows, of its columns, of its loops."""
+    """Largest blocks of a kind of kernel: of its innermost row range, of its innermost column range, of its loops."""
 
     rows: int
     columns: int
     loop: int
 
 
-_CPU: Mapping[str, Blocks] = {
-    "map": Blocks(rows=1, columns=256, loop=64),
-    "row": Blocks(rows=1, columns=64, loop=64),
-    "column": Blocks(rows=1, columns=64, loop=1),
-    "dot": Blocks(rows=4, columns=64, loop=32),
-    "ternary dot": Blocks(rows=8, columns=48, loop=64),
-    "ternary dot, few rows": Blocks(rows=4, columns=64, loop=64),
-}
+def table(target: Target, kind: str, height: int) -> Blocks:
+    """The blocks for a kind of kernel with `height` rows."""
+    return _cpu(target, kind, height) if target.emitter in ("llvm", "none") else _gpu(kind, height)
+
+
+def _cpu(target: Target, kind: str, height: int) -> Blocks:
+    """Of dots: as many sums as there are registers, less those of the operands; of few rows more columns."""
+    lanes = max(target.vector_bits // 32, 1)
+    many = target.vector_registers >= 32
+    if kind == TERNARY_DOT:
+        rows = min(height, 8 if many else 4)
+        few = {1: 8, 2: 6, 3: 4, 4: 4} if many else {1: 4, 2: 3}
+        return Blocks(rows, few.get(rows, 3 if many else 2) * lanes, 64)
+    if kind == INNER_DOT:
+        return Blocks(min(height, 4), 6 if many else 3, 8 * lanes)
+    if kind == OUTER_DOT:
+        return Blocks(min(height, 8 if many else 4), (3 if many else 2) * lanes, 32)
+    entries: Mapping[str, Blocks] = {
+        MAP: Blocks(rows=1, columns=16 * lanes, loop=64),
+        ROW: Blocks(rows=1, columns=64, loop=4 * lanes),
+        COLUMN: Blocks(rows=1, columns=4 * lanes, loop=1),
+    }
+    return entries[kind]
+
 
 _GPU: Mapping[str, Blocks] = {
-    "map": Blocks(rows=1, columns=1024, loop=256),
-    "row": Blocks(rows=1, columns=256, loop=256),
-    "column": Blocks(rows=1, columns=64, loop=8),
-    "dot": Blocks(rows=32, columns=64, loop=32),
-    "ternary dot": Blocks(rows=32, columns=64, loop=64),
-    "ternary dot, few rows": Blocks(rows=4, columns=64, loop=64),
+    MAP: Blocks(rows=1, columns=1024, loop=256),
+    ROW: Blocks(rows=1, columns=256, loop=256),
+    COLUMN: Blocks(rows=1, columns=64, loop=8),
+    INNER_DOT: Blocks(rows=32, columns=64, loop=32),
+    OUTER_DOT: Blocks(rows=32, columns=64, loop=32),
+    TERNARY_DOT: Blocks(rows=32, columns=64, loop=64),
 }
+
+
+def _gpu(kind: str, height: int) -> Blocks:
+    most = _GPU[kind]
+    return Blocks(min(most.rows, fit(height, most.rows)), most.columns, most.loop)
+
 
 _ROWS = frozenset({"m", "row"})
 _COLUMNS = frozenset({"n", "lane"})
 
 
-def table(target: Target) -> Mapping[str, Blocks]:
-    """The table of a target: one for processors with vector registers, one for those with threads."""
-    return _CPU if target.emitter in ("llvm", "none") else _GPU
-
-
 def choose(kind: str, program: Sequence[Range], loops: Sequence[Range], target: Target) -> dict[Range, int]:
-    """The block of each range. Blocks are powers of two (or the table's own), no larger than the range needs.
+    """The block of each range: the table's, or less where the range needs less.
 
     Of several ranges of one role only the innermost has a block of more than 1.
     """
-    entries = table(target)
     height = max((one.extent for one in program if one.role in _ROWS), default=1)
-    if kind == "ternary dot" and height <= entries["ternary dot, few rows"].rows:
-        kind = "ternary dot, few rows"
-    most = entries[kind]
+    most = table(target, kind, height)
     found = dict.fromkeys(program, 1)
     for role, block in ((_ROWS, most.rows), (_COLUMNS, most.columns)):
         inner = [one for one in program if one.role in role]

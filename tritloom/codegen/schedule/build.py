@@ -7,6 +7,7 @@ which tensors they touch, and in sizes, get the same kernel.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -16,7 +17,7 @@ from tritloom.codegen.ir.tensor import Node
 from tritloom.codegen.ir.tile import Axis, BinaryOp, Buffer, Kernel, Mode, ReduceOp, UnaryOp, Value
 from tritloom.codegen.ir.tile_builder import Builder
 from tritloom.codegen.schedule.access import Accesses, Dimensions, accesses
-from tritloom.codegen.schedule.blocks import choose
+from tritloom.codegen.schedule.blocks import INNER_DOT, OUTER_DOT, TERNARY_DOT, choose
 from tritloom.codegen.schedule.elements import Element
 from tritloom.codegen.schedule.expressions import Data, Expression, Quotient, Range, Remainder
 from tritloom.codegen.schedule.groups import Group, Write, children, data
@@ -76,9 +77,7 @@ class _Form:
         self.elements = list(group.walk())
         self.access: Accesses = accesses(group)
         self._same = same
-        self.kind = group.kind
-        if any(e.kind == "dot" and e.operands[1].dtype.is_ternary for e in self.elements):
-            self.kind = "ternary dot"
+        self.kind = self._kind()
         self.loops: dict[Element, tuple[Range, ...]] = {}
         for element in self.elements:
             if element.ranges:
@@ -98,6 +97,22 @@ class _Form:
     def whole(self, ranges: Iterable[Range]) -> tuple[Range, ...]:
         """The merged ranges that these are parts of."""
         return tuple(dict.fromkeys(self.access.merged.get(one, one) for one in ranges))
+
+    def _kind(self) -> str:
+        """The kind of kernel that the table of blocks knows: of several dots the longest decides."""
+        dots = [element for element in self.elements if element.kind == "dot"]
+        if not dots:
+            return self.group.kind
+        longest = max(dots, key=lambda dot: math.prod(one.extent for one in dot.ranges))
+        if longest.operands[1].dtype.is_ternary:
+            return TERNARY_DOT
+        inner = all(self._along(operand, longest.ranges[-1]) for operand in longest.operands)
+        return INNER_DOT if inner else OUTER_DOT
+
+    def _along(self, operand: Element, one: Range) -> bool:
+        """Whether an operand lies along a range: neighbours there are neighbours in memory."""
+        _, index = self.access.loads[operand][-1]
+        return (self.access.merged.get(one, one), 1) in index.terms
 
     def _innermost(self) -> list[Range]:
         inner = [ranges[-1] for ranges in self.loops.values()]
@@ -237,7 +252,7 @@ class _Store:
 
 
 class _Emitter:
-    """Emits one kernel. A scope is a block of the kernel: which ranges have an axis there, and the values made so far."""
+    """Emits one kernel. A scope is a block of it: which ranges have an axis there, and the values made so far."""
 
     def __init__(self, form: _Form):
         self._form = form

@@ -2,13 +2,13 @@
 
 :class:`Elements` walks a part of a tensor program from a result to what is in memory, with one index expression a
 dimension. Movement operations only rewrite the expressions; elementwise operations become operations on elements; a
-reduction binds a range of its own. Equal elements are one object, so a value that several results need is computed once.
+reduction binds a range of its own. Equal elements are one object, so what several results need is computed once.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Mapping
+from collections.abc import Container, Hashable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -68,7 +68,7 @@ class Elements:
     `stored` says which nodes are read from memory; `own` are the nodes that this kernel computes all the same.
     """
 
-    def __init__(self, stored: Mapping[Node, Any], own: frozenset[Node], cuts: Cuts):
+    def __init__(self, stored: Container[Node], own: frozenset[Node], cuts: Cuts):
         self._stored = stored
         self._own = own
         self._cuts = cuts

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 
 from tritloom.codegen.ir.tensor import Node, Shape
@@ -75,13 +75,12 @@ def children(element: Element) -> list[Element]:
     return found
 
 
-def group(cluster: Cluster, results: Sequence[Node], stored: frozenset[Node] | set[Node]) -> Group:
+def group(cluster: Cluster, results: Sequence[Node], stored: Container[Node]) -> Group:
     """The group of a cluster that stores `results`. Dimensions are cut until every index is a sum, if they can be."""
     cuts = Cuts()
     own = frozenset(results)
-    reading = dict.fromkeys(stored)
     for _ in range(MAX_CUTS):
-        made = _attempt(cluster, results, Elements(reading, own, cuts))
+        made = _attempt(cluster, results, Elements(stored, own, cuts))
         found = _uneven(made)
         if found is None:
             break

@@ -11,7 +11,7 @@ from tritloom.codegen.ir.template import KernelTemplate, Launch, Plan, PlanTenso
 from tritloom.codegen.ir.tensor import Node, Shape
 from tritloom.codegen.ir.tile import Mode
 from tritloom.codegen.schedule.access import accesses
-from tritloom.codegen.schedule.blocks import table
+from tritloom.codegen.schedule.blocks import COLUMN, table
 from tritloom.codegen.schedule.build import Built, KernelMaker
 from tritloom.codegen.schedule.elements import Cuts, Element, Elements
 from tritloom.codegen.schedule.explain import note
@@ -49,6 +49,7 @@ class Planner:
         self._target = target
         self._maker = maker
         self._inputs = {node: number for number, node in enumerate(inputs)}
+        self._donated = dict(enumerate(inputs))
         self._outputs = normalise(outputs)
         self._donate = donate
         self._tensors: list[PlanTensor] = []
@@ -63,6 +64,7 @@ class Planner:
                 )
         program = Program(self._outputs)
         self._stored = Storing(program).stored
+        self._readable = self._stored | self._inputs.keys()
         self._jobs = self._make_jobs(program)
         for node in inputs:
             self._tensor[node] = self._new(node, "input")
@@ -80,16 +82,15 @@ class Planner:
 
     def _job(self, cluster: Cluster, results: list[Node]) -> Job:
         node = cluster.nodes[0]
-        readable = self._stored | self._inputs.keys()
         made: Group | None = None
         if node.op in ("kernel", "scatter_add"):
             reads = frozenset(self._memory_of(operand) for operand in node.inputs)
             return Job(cluster, results, reads)
         if node.op == "pack":
-            elements = Elements(dict.fromkeys(readable), frozenset(results), Cuts())
+            elements = Elements(self._readable, frozenset(results), Cuts())
             made = pack_group(node, elements, self._target.layout)
         else:
-            made = group(cluster, results, readable)
+            made = group(cluster, results, self._readable)
         loaded = (e.node for e in made.walk() if e.kind == "load" and e.node is not None)
         return Job(cluster, results, frozenset(loaded), made)
 
@@ -116,9 +117,7 @@ class Planner:
         number = None if position is None else self._donate.get(position)
         if number is None:
             return None
-        donor = next(n for n, i in self._inputs.items() if i == number)
-        fits = donor.dtype is node.dtype and donor.size == node.size
-        return donor if fits and (not node.dtype.is_ternary or donor.shape == node.shape) else None
+        return self._donated[number] if self._donation_fits(node, number) else None
 
     # order
 
@@ -257,7 +256,7 @@ class Planner:
         ids, rows = (self._memory_of(operand) for operand in node.inputs)
         count = node.inputs[0].size
         width = rows.size // count
-        kernel = scatter_add_kernel(table(self._target)["column"].columns)
+        kernel = scatter_add_kernel(table(self._target, COLUMN, 1).columns)
         tensors = (self._tensor[ids], self._tensor[rows], self._tensor[node])
         launch = Launch(kernel, tensors, {"I": count, "C": width, "V": node.shape[0]})
         self._launches.append(launch)
@@ -339,7 +338,7 @@ class Planner:
             shape, dtype = tensor.shape, tensor.dtype
         a = Node("copy", (), (), shape, dtype, None, -1)
         b = Node("copy", (a,), (), shape, dtype, None, -1)
-        built = self._maker.make(copy_group(a, b, Elements({a: None}, frozenset(), Cuts())))
+        built = self._maker.make(copy_group(a, b, Elements((), frozenset(), Cuts())))
         numbers = {a: source, b: result}
         launch = Launch(built.kernel, tuple(numbers[n] for n in built.tensors), built.sizes)
         self._launches.append(launch)
@@ -355,10 +354,9 @@ class Planner:
             base = self._memory_of(node)
             tensor = self._tensor[base]
             donated = self._donate.get(position)
-            goal = None if donated is None else list(self._inputs).index(self._donor_input(donated))
             mine = base not in self._inputs and self._claims[base] == position
-            if goal is not None and self._donation_fits(node, donated):
-                target = self._tensor[self._donor_input(donated)]
+            if donated is not None and self._donation_fits(node, donated):
+                target = self._tensor[self._donated[donated]]
                 if tensor != target:
                     if self._tensors[tensor].role != "arena":
                         aside = self._new(base, "arena")
@@ -376,11 +374,9 @@ class Planner:
             self._copy(source, goal_tensor)
         return found
 
-    def _donor_input(self, number: int | None) -> Node:
-        return next(node for node, i in self._inputs.items() if i == number)
-
-    def _donation_fits(self, node: Node, number: int | None) -> bool:
-        donor = self._donor_input(number)
+    def _donation_fits(self, node: Node, number: int) -> bool:
+        """Whether an input's memory holds a result."""
+        donor = self._donated[number]
         same = donor.dtype is node.dtype and donor.size == node.size
         return same and (not node.dtype.is_ternary or donor.shape == node.shape)
 
@@ -391,7 +387,7 @@ class Planner:
             PlanTensor(t.shape, t.dtype, t.nbytes, t.role, offsets.get(n, 0))
             for n, t in enumerate(self._tensors)
         )
-        inputs = tuple(self._tensor[node] for node in self._inputs)
+        inputs = tuple(self._tensor[node] for node in self._donated.values())
         return Plan(tensors, inputs, tuple(outputs), tuple(self._launches), total, tuple(self._notes))
 
 
