@@ -193,6 +193,7 @@ def cast_inputs(source: DType) -> Array:
             65504.0,
             np.inf,
             -np.inf,
+            np.nan,
             0.1,
             1 / 3,
             1.0009765,
