@@ -207,8 +207,8 @@ class Select(Value):
 
 @dataclass(eq=False, slots=True, kw_only=True)
 class Cast(Value):
-    """Conversion by value. Float to integer truncates toward zero and saturates; float to float rounds half to even;
-    integer to narrower integer wraps; to bool is `!= 0`."""
+    """Conversion by value. Float to integer truncates toward zero and saturates, and NaN becomes 0; float to float rounds
+    half to even; integer to narrower integer wraps; to bool is `!= 0`."""
 
     operand: Value
 
@@ -314,8 +314,8 @@ class LoopVariable:
 class Loop:
     """Visits the blocks of `axis` in order: those that hold an index in [start, stop). Indices outside are masked.
 
-    `start` and `stop` are i32 scalars, 0 and the axis' size if None; stop is clipped to the size. Blocks are counted from
-    `start` rounded down to a multiple of the block.
+    `start` and `stop` are i32 scalars, 0 and the axis' size if None; start is 0 or more, stop is clipped to the size.
+    Blocks are counted from `start` rounded down to a multiple of the block.
     """
 
     axis: Axis
@@ -432,7 +432,7 @@ def evaluate_size(value: Value, sizes: dict[str, int]) -> int:
     raise TypeError(f"{value!r} is no expression of sizes")
 
 
-def const(value: float | int | bool, dtype: DType = i32, location: SourceLocation | None = None) -> Const:
+def const(value: float | bool, dtype: DType = i32, location: SourceLocation | None = None) -> Const:
     """A scalar constant, rounded to its dtype."""
     rounded = dtype.numpy.type(value).item() if not dtype.is_bool else bool(value)
     return Const(axes=(), dtype=dtype, value=rounded, location=location)
