@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 
 import tritloom.dsl.functions as F
+import tritloom.dsl.language as tl
 from tritloom.codegen.errors import DTypeError, ShapeError, caller_location
 from tritloom.codegen.ir.dtypes import bf16, f32, i32
+from tritloom.dsl.kernel import kernel
 from tritloom.dsl.tensor import Tensor, dot
 
 _PIECE = 4096
@@ -58,18 +60,32 @@ def _cuts(length: int, pieces: int) -> list[tuple[int, int]]:
     return [(start, min(start + size, length)) for start in range(0, length, size)]
 
 
+@kernel
+def log_sum_exp_onward(
+    before: f32["T"],
+    logits: f32["T", "V"],
+    after: tl.out(f32["T"]),
+    BT: int = tl.tunable(4, 1, 8),
+    BV: int = tl.tunable(64, 256),
+) -> None:
+    """after = log(exp(before) + the sum of exp(logits) of the row), streaming over the row."""
+    T, V = logits.shape
+    t = tl.programs(T, BT)
+    peak = before[t]
+    total = tl.full(t, value=1.0)
+    for v in tl.blocks(V, BV):
+        row = logits[t, v]
+        higher = tl.max(peak, tl.max(row, v))
+        total = total * tl.exp(peak - higher) + tl.sum(tl.exp(row - higher), v)
+        peak = higher
+    after[t] = peak + tl.log(total)
+
+
 def _log_normaliser(operand: Tensor, weight: Tensor, pieces: int) -> Tensor:
-    """log sum exp of each row's logits, f32 [T]."""
-    total: Tensor | None = None
+    """log sum exp of each row's logits, f32 [T]. Its kernel keeps each piece from being fused with the next."""
+    total = F.full((operand.shape[0],), -1e30)
     for start, stop in _cuts(weight.shape[0], pieces):
-        part = F.log_sum_exp(dot(operand, weight[start:stop]))
-        if total is None:
-            total = part
-        else:
-            peak = F.maximum(total, part)
-            total = peak + F.log(F.exp(total - peak) + F.exp(part - peak))
-    if total is None:
-        raise ShapeError("an empty vocabulary")
+        total = log_sum_exp_onward(total, dot(operand, weight[start:stop]))
     return total
 
 
