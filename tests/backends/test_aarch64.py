@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import pytest
 
+from tests.backends.emulated import EmulatedDevice
 from tests.codegen.emit import test_llvm, test_llvm_math
 from tests.codegen.emit.test_llvm_math import FUNCTIONS
-from tritloom.codegen.ir.dtypes import DType, bf16, bool_, f16, f32, i8, i32, u8
+from tests.conformance.running import conforms
+from tests.conformance.test_reductions_and_dots import integers, matmul, row_reductions
+from tritloom.codegen.ir.dtypes import DType, bf16, bool_, f16, f32, i8, i32, ternary, u8
 from tritloom.codegen.ir.machine import Op, index
+from tritloom.codegen.ir.ternary import TernaryArray
 
 pytestmark = pytest.mark.device("aarch64")
 NAME = "aarch64"
@@ -66,3 +70,27 @@ def test_control_flow() -> None:
 
 def test_least_and_greatest() -> None:
     test_llvm.test_least_and_greatest_give_an_operand_where_one_is_nan(Op.MIN, NAME)
+
+
+@pytest.fixture(scope="module")
+def device() -> EmulatedDevice:
+    return EmulatedDevice()
+
+
+@pytest.mark.parametrize("left", [i8, bf16, f32], ids=str)
+@pytest.mark.parametrize("rows", [1, 11])
+def test_ternary_products(device: EmulatedDevice, left: DType, rows: int) -> None:
+    x = integers(left, (rows, 75), 1)
+    w = TernaryArray.pack(integers(i8, (37, 75), 2, -1, 1))
+    conforms(device, matmul(left, ternary, (4, 16, 32)), {"x": x, "w": w}, {"M": rows, "N": 37, "K": 75})
+
+
+@pytest.mark.parametrize("dtype", [i8, f16], ids=str)
+def test_products_of_matrices(device: EmulatedDevice, dtype: DType) -> None:
+    tensors = {"x": integers(dtype, (9, 40), 3), "w": integers(dtype, (13, 40), 4)}
+    conforms(device, matmul(dtype, dtype, (4, 16, 16)), tensors, {"M": 9, "N": 13, "K": 40})
+
+
+@pytest.mark.parametrize("dtype", [u8, bf16, f32], ids=str)
+def test_kernels_with_reductions(device: EmulatedDevice, dtype: DType) -> None:
+    conforms(device, row_reductions(dtype), {"x": integers(dtype, (7, 45), 5)}, {"M": 7, "K": 45})

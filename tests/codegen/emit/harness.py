@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import functools
-import subprocess
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,6 +13,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from tests.backends.emulated import Linked
 from tritloom.backends.cache import Cache
 from tritloom.backends.cpu_compiler import Compiler, callable_of
 from tritloom.codegen.emit.llvm import emit_llvm, isa_of
@@ -21,11 +21,9 @@ from tritloom.codegen.ir.dtypes import DType, bool_, u8
 from tritloom.codegen.ir.machine import Function, MachineType, Register, index
 from tritloom.codegen.ir.machine_builder import MachineBuilder
 from tritloom.codegen.ir.machine_verifier import verify_machine
-from tritloom.codegen.target import Target
 from tritloom.codegen.targets import host_cpu
 from tritloom.codegen.targets import target as target_of
 
-MAIN = Path(__file__).resolve().parents[2] / "backends" / "aarch64_main.c"
 TARGETS = ("cpu", "cpu:avx2", "cpu:plain")
 Array = NDArray[Any]
 
@@ -55,7 +53,7 @@ def run(
     verify_machine(function)
     if name == "aarch64":
         target = target_of(name)
-        return run_under_qemu(target, function.name, emit_llvm(function, target), arrays, numbers, programs)
+        return Linked(target, function.name, emit_llvm(function, target)).run(arrays, numbers, programs)
     chosen = compiler(name)
     ir = emit_llvm(function, chosen.target)
     pointer, number = ctypes.c_void_p, ctypes.c_int64
@@ -67,29 +65,6 @@ def run(
         slots[position] = value.view(np.uint32)
     call(slots.ctypes.data, 0, programs)
     return made
-
-
-def run_under_qemu(
-    target: Target, symbol: str, ir: str, arrays: Sequence[Array], numbers: Sequence[Any], programs: int
-) -> list[Array]:
-    """The same on an emulated AArch64 processor: object code linked with a small main program."""
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        (folder / "kernel.o").write_bytes(Compiler(target, Cache("cpu", folder)).object_code(symbol, ir))
-        gcc = ["aarch64-linux-gnu-gcc", "-O1", "-static", f"-DKERNEL={symbol}"]
-        subprocess.run([*gcc, str(MAIN), "kernel.o", "-o", "main"], cwd=folder, check=True)
-        words = []
-        for position, array in enumerate(arrays):
-            (folder / f"{position}").write_bytes(np.ascontiguousarray(array).tobytes())
-            words.append(f"{position}")
-        words += [f"#{int(number.view(np.uint32))}" for number in numbers]
-        subprocess.run(
-            ["qemu-aarch64", "-cpu", "max", "./main", str(programs), *words], cwd=folder, check=True
-        )
-        return [
-            np.frombuffer((folder / f"{position}").read_bytes(), array.dtype).reshape(array.shape)
-            for position, array in enumerate(arrays)
-        ]
 
 
 def apply(
