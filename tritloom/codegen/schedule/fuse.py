@@ -218,7 +218,7 @@ class Program:
         if mine is Kind.ROW:
             return joined.nodes == [node]
         if mine is Kind.DOT and other.kind is Kind.DOT:
-            return other.contraction <= min(SMALL_CONTRACTION, joined.contraction // 2)
+            return other.contraction <= SMALL_CONTRACTION
         return False
 
     def _merge(self, joined: Cluster, other: Cluster) -> Cluster:

@@ -1,4 +1,4 @@
-"""The order of launches: operands first, and of what is ready the one that leaves the least memory in use."""
+"""The order of launches: operands first; of what is ready what frees memory, else what is needed first."""
 
 from __future__ import annotations
 
@@ -35,13 +35,16 @@ def order(steps: Sequence[Step], kept: Iterable[Hashable] = ()) -> list[int]:
     ready = [number for number, count in enumerate(waiting) if count == 0]
     found: list[int] = []
 
-    def growth(number: int) -> tuple[int, int]:
+    needed = _needed(before, followers)
+
+    def urgency(number: int) -> tuple[int, ...]:
         step = steps[number]
         freed = sum(sizes.get(read, 0) for read in step.reads if readers[read] == 1)
-        return sum(sizes[made] for made in step.makes) - freed, number
+        growth = sum(sizes[made] for made in step.makes) - freed
+        return (0, growth, number) if growth <= 0 else (1, needed[number], growth, number)
 
     while ready:
-        number = min(ready, key=growth)
+        number = min(ready, key=urgency)
         ready.remove(number)
         found.append(number)
         for read in steps[number].reads:
@@ -51,3 +54,17 @@ def order(steps: Sequence[Step], kept: Iterable[Hashable] = ()) -> list[int]:
             if waiting[follower] == 0:
                 ready.append(follower)
     return found
+
+
+def _needed(before: Sequence[set[int]], followers: Sequence[Sequence[int]]) -> list[int]:
+    """For each step the least number of steps in a row that must come before one that reads its results."""
+    depth = [0] * len(before)
+    waiting = [len(earlier) for earlier in before]
+    ready = [number for number, count in enumerate(waiting) if count == 0]
+    for number in ready:
+        for follower in followers[number]:
+            depth[follower] = max(depth[follower], depth[number] + 1)
+            waiting[follower] -= 1
+            if waiting[follower] == 0:
+                ready.append(follower)
+    return [min((depth[f] for f in later), default=0) for later in followers]

@@ -17,7 +17,7 @@ SMALL = 8
 """A value is small beside another of this many times its size."""
 MAX_OPERATIONS = 48
 """Operations that may be done again for one value."""
-COSTLY_BYTES = 8.0
+COSTLY_BYTES = 4.0
 CHEAP_BYTES = 0.25
 """What one element of a transcendental and of any other operation costs, in bytes of memory traffic."""
 
