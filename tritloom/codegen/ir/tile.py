@@ -207,8 +207,8 @@ class Select(Value):
 
 @dataclass(eq=False, slots=True, kw_only=True)
 class Cast(Value):
-    """Conversion by value. Float to integer truncates toward zero and saturates, and NaN becomes 0; float to float rounds
-    half to even; integer to narrower integer wraps; to bool is `!= 0`."""
+    """Conversion by value. Float to integer truncates toward zero and saturates, and NaN becomes 0; float to float
+    rounds half to even; integer to narrower integer wraps; to bool is `!= 0`."""
 
     operand: Value
 
