@@ -180,6 +180,13 @@ def test_memory_of_another_device_is_refused(device: CPUDevice) -> None:
         device.prepare(chain(1)).run([held], [device.allocate(4 * LENGTH)])
 
 
+def test_code_for_another_device_is_refused(device: CPUDevice) -> None:
+    executable = CPUBackend().devices()[-1].compile(affine())
+    held = device.allocate(4 * LENGTH)
+    with pytest.raises(DeviceError, match="`affine` was compiled for another device than cpu"):
+        device.launch(executable, [held, held], {"N": LENGTH}, [1.0])
+
+
 def test_memory_is_aligned_and_seen_without_a_copy(device: CPUDevice) -> None:
     for nbytes in (1, 63, 64, 4097):
         assert device.allocate(nbytes).address % 64 == 0

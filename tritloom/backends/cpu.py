@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import platform
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +88,7 @@ class CPUDevice(Device):
         found = self._compiled.get((kernel, may_alias))
         if found is None:
             source = emit(lower(kernel, self.target), self.target, may_alias=may_alias)
-            found = CPUExecutable(kernel, source, self.compiler.load(kernel.name, source))
+            found = CPUExecutable(self, kernel, source, self.compiler.load(kernel.name, source))
             while len(self._compiled) >= KEPT:
                 del self._compiled[next(iter(self._compiled))]
             self._compiled[kernel, may_alias] = found
@@ -100,9 +101,16 @@ class CPUDevice(Device):
         sizes: Mapping[str, int],
         scalars: Sequence[float | int] = (),
     ) -> None:
-        """Run a kernel once over its whole grid. Raises ShapeError if a buffer is too short for the sizes."""
-        assert isinstance(executable, CPUExecutable)
+        """Run a kernel once over its whole grid.
+
+        Raises ShapeError if a buffer is too short for the sizes, DeviceError if something is another device's.
+        """
         kernel = executable.kernel
+        if not isinstance(executable, CPUExecutable) or executable.device is not self:
+            raise DeviceError(
+                f"`{kernel.name}` was compiled for another device than {self.name}",
+                hint="compile it for this one",
+            )
         memories = [memory_of(self, buffer) for buffer in buffers]
         check_launch(kernel, [memory.nbytes for memory in memories], sizes, scalars, self.target)
         if overlapping(kernel, [(memory.address, memory.nbytes) for memory in memories]):
@@ -159,9 +167,8 @@ class CPUBackend(Backend):
         pool = _SharedPool(host)
         self._devices: list[Device] = [CPUDevice(host, pool)]
         for level in ("cpu:avx512", "cpu:avx2", "cpu:plain"):
-            restricted = target_of(level)
-            same_family = restricted.llvm_triple.partition("-")[0] == host.llvm_triple.partition("-")[0]
-            if same_family and isa_of(restricted) <= isa_of(host):
+            restricted = replace(target_of(level), llvm_triple=host.llvm_triple)
+            if isa_of(restricted) <= isa_of(host):
                 self._devices.append(CPUDevice(restricted, pool))
 
     def devices(self) -> list[Device]:

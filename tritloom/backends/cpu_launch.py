@@ -39,7 +39,8 @@ class CPUBuffer(DeviceBuffer):
 class CPUExecutable(Executable):
     """Machine code of a kernel."""
 
-    def __init__(self, kernel: Kernel, source: str, function: NativeFunction):
+    def __init__(self, device: Device, kernel: Kernel, source: str, function: NativeFunction):
+        self.device = device
         self.kernel = kernel
         self.source = source
         self.function = function

@@ -54,8 +54,10 @@ def cpu_target(name: str, triple: str, cpu: str, features: str) -> Target:
 @cache
 def host_cpu() -> Target:
     """The CPU that this runs on, with all that it has."""
-    cpu, features = llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten()
-    return cpu_target("cpu", llvm.get_process_triple(), cpu, features)
+    triple, features = llvm.get_process_triple(), llvm.get_host_cpu_features().flatten()
+    if triple.startswith(("aarch64", "arm64")) and "+neon" not in features:
+        features = f"{features},+neon".lstrip(",")  # part of every AArch64, and not always reported
+    return cpu_target("cpu", triple, llvm.get_host_cpu_name(), features)
 
 
 def _avx512() -> Target:

@@ -401,7 +401,7 @@ class MachineBuilder:
             threads,
             self._arrays,
             body,
-            comment,
+            comment=comment,
         )
 
 
