@@ -32,6 +32,7 @@ from tritloom.codegen.ir.dtypes import (
 from tritloom.codegen.ir.ternary import TernaryArray
 from tritloom.codegen.ir.tile import Axis, BinaryOp, Buffer, Kernel, Mode, ReduceOp, UnaryOp, Value
 from tritloom.codegen.ir.tile_builder import Builder
+from tritloom.codegen.ir.tile_printer import format_kernel
 
 SIZES = (1, 2, 3, 5, 7, 8, 13, 16, 17)
 LONG_SIZES = (1, 2, 7, 16, 17, 33, 64, 67, 100)
@@ -59,6 +60,14 @@ class Case(NamedTuple):
     tensors: dict[str, NDArray[Any] | TernaryArray]
     sizes: dict[str, int]
     scalars: dict[str, float | int]
+
+    def __repr__(self) -> str:
+        shapes = {
+            name: (value.shape, str(getattr(value, "dtype", "ternary")))
+            for name, value in self.tensors.items()
+        }
+        text = format_kernel(self.kernel, locations=False)
+        return f"Case of sizes {self.sizes}, scalars {self.scalars}, tensors {shapes}:\n{text}"
 
 
 @dataclass(frozen=True)

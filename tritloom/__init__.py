@@ -28,6 +28,7 @@ from tritloom.codegen.errors import (
 from tritloom.codegen.ir.dtypes import DType, bf16, bool_, f16, f32, i8, i16, i32, ternary, u8, u32
 from tritloom.codegen.ir.ternary import TernaryArray, TernaryLayout
 from tritloom.dsl import nn
+from tritloom.dsl.arguments import ArgumentError
 from tritloom.dsl.devices import device, devices
 from tritloom.dsl.functions import (
     abs,  # noqa: A004
@@ -97,7 +98,7 @@ __all__ = [
     # devices
     "Device", "device", "devices",
     # errors
-    "AxisError", "BoundsError", "CompileError", "DTypeError", "DeviceError", "GradientError",
+    "ArgumentError", "AxisError", "BoundsError", "CompileError", "DTypeError", "DeviceError", "GradientError",
     "KernelSyntaxError", "OutOfMemoryError", "RaceError", "ShapeError", "StructureError", "TraceError",
     "TritloomError", "UnsupportedError", "VerificationError",
 ]  # fmt: skip
