@@ -138,7 +138,7 @@ class Kernel(KernelTemplate):
     def __call__(self, *arguments: Any, device: str | Device | None = None, **keywords: Any) -> Any:
         """Run the kernel. Tunable parameters may be given by name.
 
-        With NumPy and ternary arrays it runs at once, on `device` (see :func:`tritloom.dsl.devices.device`), and returns
+        With NumPy and ternary arrays it runs at once, on `device` (see `tl.device`), and returns
         NumPy arrays. With a Tensor among the arguments it returns Tensors. One output is returned alone, several as a
         tuple in the order of the signature.
         """
