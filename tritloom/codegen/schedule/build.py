@@ -85,6 +85,7 @@ class _Form:
         self.blocks = choose(self.kind, self.access.program, self._innermost(), target)
         self.sizes: list[tuple[str, int]] = []
         self.extents: dict[Range, _Extent] = {}
+        self.numbers: dict[int, _Extent] = {}
         self.tensors: list[Node] = []
         self.buffers: dict[Hashable, int] = {}
         self.specs: list[tuple[TensorSpec, Mode]] = []
@@ -173,9 +174,26 @@ class _Form:
         multiple = next(step for step in (block, 16, 1) if value % step == 0)
         return _Extent(name, value, multiple)
 
+    def number(self, value: int) -> _Extent:
+        """How the kernel knows the offset or step of an index: large ones are given at launch, like sizes."""
+        if value <= CONSTANT:
+            return _Extent("", value)
+        found = self.numbers.get(value)
+        if found is None:
+            name = f"c{len(self.sizes)}"
+            self.sizes.append((name, value))
+            multiple = next(step for step in (64, 16, 1) if value % step == 0)
+            found = self.numbers[value] = _Extent(name, value, multiple)
+        return found
+
+    def _token_of_number(self, value: int) -> Hashable:
+        extent = self.number(abs(value))
+        return (value < 0, extent.token, extent.multiple)
+
     def _token_of_expression(self, expression: Expression, numbers: Mapping[Element, int]) -> Hashable:
-        found: list[Hashable] = [expression.constant]
-        for atom, coefficient in expression.terms:
+        found: list[Hashable] = [self._token_of_number(expression.constant)]
+        for atom, step in expression.terms:
+            coefficient = self._token_of_number(step)
             if isinstance(atom, Range):
                 inner = self._token_of_range(self.access.merged.get(atom, atom))
                 found.append((coefficient, inner))
@@ -262,9 +280,8 @@ class _Emitter:
         self._bound: list[frozenset[Range]] = []
         self._values: list[dict[Element | Axis, Value]] = []
         self._buffers: list[Buffer] = []
-        self._sizes: dict[str, int] = {
-            extent.name: extent.multiple for extent in form.extents.values() if extent.name
-        }
+        known = (*form.extents.values(), *form.numbers.values())
+        self._sizes: dict[str, int] = {extent.name: extent.multiple for extent in known if extent.name}
 
     def kernel(self) -> Kernel:
         """The finished kernel."""
@@ -498,14 +515,23 @@ class _Emitter:
             else:
                 op = BinaryOp.MOD if isinstance(atom, Remainder) else BinaryOp.FLOORDIV
                 term = builder.binary(op, self._sum(atom.expression), atom.divisor)
-            if coefficient != 1:
-                term = builder.binary(BinaryOp.MUL, term, coefficient)
+            if coefficient not in (1, -1):
+                term = builder.binary(BinaryOp.MUL, term, self._number(abs(coefficient)))
+            if coefficient < 0:
+                term = builder.unary(UnaryOp.NEG, term)
             total = term if total is None else builder.binary(BinaryOp.ADD, total, term)
         if total is None:
-            return builder.const(expression.constant, i32)
+            return self._number(expression.constant)
         if expression.constant:
-            total = builder.binary(BinaryOp.ADD, total, expression.constant)
+            op = BinaryOp.SUB if expression.constant < 0 else BinaryOp.ADD
+            total = builder.binary(op, total, self._number(abs(expression.constant)))
         return total
+
+    def _number(self, value: int) -> Value:
+        known = self._form.number(value)
+        if known.name:
+            return self._builder.size(known.name, known.multiple)
+        return self._builder.const(value, i32)
 
     def _axis_index(self, axis: Axis) -> Value:
         for values in reversed(self._values):
