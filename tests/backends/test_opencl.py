@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from tests import support
 from tritloom.backends import opencl, registry
-from tritloom.backends.opencl import OpenCLDevice
+from tritloom.backends.opencl import OpenCLDevice, assign_slots
 from tritloom.codegen.errors import CompileError, DeviceError, OutOfMemoryError, ShapeError
 from tritloom.codegen.ir.dtypes import f32
 from tritloom.codegen.ir.template import Launch, Plan, PlanTensor
@@ -182,3 +182,24 @@ def test_no_driver_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     assert missing is not None
     assert "no OpenCL driver" in missing.reason
     assert "pocl-opencl-icd" in missing.hint
+
+
+def test_slots_are_shared_only_by_tensors_that_never_live_together() -> None:
+    kernel = Builder("nothing").finish()
+    uses = [(0, 1), (1, 2), (2, 3), (3, 0), (4,)]
+    nbytes = [64, 256, 128, 64, 256]
+    plan = Plan(
+        tuple(PlanTensor((n // 4,), f32, n, "arena") for n in nbytes),
+        (),
+        (),
+        tuple(Launch(kernel, tensors, {}) for tensors in uses),
+        sum(nbytes),
+    )
+    slots, sizes = assign_slots(plan)
+    alive = {t: [i for i, tensors in enumerate(uses) if t in tensors] for t in range(5)}
+    for a in range(5):
+        assert sizes[slots[a]] >= nbytes[a]
+        for b in range(a):
+            together = alive[a][0] <= alive[b][-1] and alive[b][0] <= alive[a][-1]
+            assert not together or slots[a] != slots[b]
+    assert len(sizes) < len(nbytes)

@@ -7,6 +7,7 @@ that is killed in it makes later ones wait.
 
 from __future__ import annotations
 
+import os
 import re
 import threading
 import warnings
@@ -18,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tritloom.backends.base import Backend, Device, DeviceBuffer, Executable, Missing, Program
-from tritloom.codegen.emit.opencl import emit_opencl, kernel_name
+from tritloom.codegen.emit.opencl import emit_opencl, kernel_name, workgroup
 from tritloom.codegen.errors import CompileError, DeviceError, OutOfMemoryError, ShapeError
 from tritloom.codegen.ir.template import Plan
 from tritloom.codegen.ir.tile import Kernel
@@ -54,10 +55,11 @@ class OpenCLBuffer(DeviceBuffer):
 class OpenCLExecutable(Executable):
     """A built program with one kernel."""
 
-    def __init__(self, kernel: Kernel, source: str, program: Any, threads: int):
+    def __init__(self, kernel: Kernel, source: str, program: Any, local: tuple[int, int]):
         self.kernel = kernel
         self.source = source
-        self.threads = threads
+        self.local = local
+        """Threads of a workgroup along x and y."""
         self._program = program
         self.lock = threading.Lock()
         """Held from setting arguments to the launch."""
@@ -159,7 +161,8 @@ class OpenCLDevice(Device):
             if known is None:
                 function = lower_gpu(kernel, self.target)
                 source = emit_opencl(function, self.target)
-                known = OpenCLExecutable(kernel, source, self.build(source, kernel.name), function.threads)
+                local = workgroup(function)
+                known = OpenCLExecutable(kernel, source, self.build(source, kernel.name), local)
                 self._executables[kernel] = known
         return known
 
@@ -199,7 +202,7 @@ class OpenCLDevice(Device):
         values = executable.values(sizes, scalars)
         with executable.lock, self._failures(f"the kernel `{executable.kernel.name}`"):
             executable.shared.set_args(*arguments, *values)
-            self._enqueue(executable.shared, executable.programs(sizes), executable.threads)
+            self._enqueue(executable.shared, executable.programs(sizes), executable.local)
 
     def check(self, kernel: Kernel, nbytes: Sequence[int]) -> None:
         """Raise ShapeError unless there is one buffer a parameter, and DeviceError for one of too many elements."""
@@ -216,9 +219,9 @@ class OpenCLDevice(Device):
                     hint="use a smaller batch or context",
                 )
 
-    def _enqueue(self, instance: Any, programs: int, threads: int) -> None:
+    def _enqueue(self, instance: Any, programs: int, local: tuple[int, int]) -> None:
         if programs:
-            cl.enqueue_nd_range_kernel(self._queue, instance, (programs * threads,), (threads,))
+            cl.enqueue_nd_range_kernel(self._queue, instance, (programs * local[0], local[1]), local)
 
     def _failures(self, what: str) -> _Failures:
         return _Failures(self.description, what)
@@ -256,8 +259,8 @@ class OpenCLProgram(Program):
         self._device = device
         self._lock = threading.Lock()
         self._places = self._place()
-        """A piece of the arena for each of its tensors. A cl.Kernel does not keep its arguments alive."""
-        self._launches: list[tuple[Any, int, int]] = []
+        """Memory for each of the arena's tensors. A cl.Kernel does not keep its arguments alive."""
+        self._launches: list[tuple[Any, int, tuple[int, int]]] = []
         self._bindings: dict[int, list[tuple[Any, int]]] = {}
         """Of each tensor that is given to `run`: the kernels and argument numbers that take it."""
         self._bound: dict[int, Any] = {}
@@ -273,26 +276,12 @@ class OpenCLProgram(Program):
                     self._bindings.setdefault(tensor, []).append((instance, number))
             for number, value in enumerate(executable.values(sizes, launch.scalars), len(launch.tensors)):
                 instance.set_arg(number, value)
-            self._launches.append((instance, executable.programs(sizes), executable.threads))
+            self._launches.append((instance, executable.programs(sizes), executable.local))
 
     def _place(self) -> dict[int, Any]:
-        plan = self.plan
-        tensors = [(i, t) for i, t in enumerate(plan.tensors) if t.role == "arena"]
-        if not tensors:
-            return {}
-        align = max(self._device._device.mem_base_addr_align // 8, 1)
-        # Offsets that are too fine for the device are spread: all are multiples of one number, which grows to `align`.
-        unit = int(np.gcd.reduce([align, *(t.offset for _, t in tensors)]))
-        scale = align // unit
-        self._arena = self._device.allocate(plan.arena_bytes * scale)
-        pieces: dict[tuple[int, int], Any] = {}
-        places = {}
-        for number, tensor in tensors:
-            key = (tensor.offset * scale, max(tensor.nbytes, 1))
-            if key not in pieces:
-                pieces[key] = self._arena.memory.get_sub_region(*key)
-            places[number] = pieces[key]
-        return places
+        slots, sizes = assign_slots(self.plan)
+        memories = [self._device.allocate(size).memory for size in sizes]
+        return {tensor: memories[slot] for tensor, slot in slots.items()}
 
     def run(self, inputs: Sequence[DeviceBuffer], outputs: Sequence[DeviceBuffer]) -> None:
         plan, device = self.plan, self._device
@@ -311,9 +300,49 @@ class OpenCLProgram(Program):
                     for instance, number in self._bindings.get(tensor, ()):
                         instance.set_arg(number, buffer.memory)
                     self._bound[tensor] = buffer
-            for instance, programs, threads in self._launches:
-                device._enqueue(instance, programs, threads)
+            for instance, programs, local in self._launches:
+                device._enqueue(instance, programs, local)
             device._queue.flush()
+
+
+def assign_slots(plan: Plan) -> tuple[dict[int, int], list[int]]:
+    """A slot for each arena tensor, and the slots' sizes: tensors that are never alive together may share one.
+
+    Slots are buffers of their own. Parts of one arena buffer would pack closer, but NVIDIA's driver (580) crashes when
+    overlapping sub-buffers are released.
+    """
+    first: dict[int, int] = {}
+    last: dict[int, int] = {}
+    for position, launch in enumerate(plan.launches):
+        for tensor in launch.tensors:
+            if plan.tensors[tensor].role == "arena":
+                first.setdefault(tensor, position)
+                last[tensor] = position
+    slots: dict[int, int] = {}
+    sizes: list[int] = []
+    free: list[int] = []
+    ending: dict[int, list[int]] = {}
+    for tensor, position in last.items():
+        ending.setdefault(position, []).append(tensor)
+    for position, launch in enumerate(plan.launches):
+        for tensor in dict.fromkeys(launch.tensors):
+            if first.get(tensor) != position:
+                continue
+            wanted = max(plan.tensors[tensor].nbytes, 1)
+            fitting = [slot for slot in free if sizes[slot] >= wanted]
+            if fitting:
+                slot = min(fitting, key=lambda slot: sizes[slot])
+            elif free:
+                slot = max(free, key=lambda slot: sizes[slot])
+                sizes[slot] = wanted
+            else:
+                slot = len(sizes)
+                sizes.append(wanted)
+            if slot in free:
+                free.remove(slot)
+            slots[tensor] = slot
+        free += [slots[tensor] for tensor in ending.get(position, ())]
+    return slots, sizes
 
 
 def describe(device: Any, name: str) -> Target:
@@ -324,7 +353,8 @@ def describe(device: Any, name: str) -> Target:
         features.add("f16")
     if "cl_khr_subgroups" in extensions or "cl_intel_subgroups" in extensions:
         features.add("subgroups")
-    if "cl_khr_integer_dot_product" in extensions:
+    # A CPU's runtime has the builtin too, made of single products: slower than f32, which is exact for bytes.
+    if "cl_khr_integer_dot_product" in extensions and not device.type & cl.device_type.CPU:
         features.add("int8-dot")
     return Target(
         name=name,
@@ -357,6 +387,8 @@ class OpenCLBackend(Backend):
     def _platforms() -> list[Any]:
         if cl is None:
             return []
+        # PoCL's other method, which vectorises across threads, stores under wrong masks (seen in 3.1, with LLVM 15).
+        os.environ.setdefault("POCL_WORK_GROUP_METHOD", "loops")
         try:
             return list(cl.get_platforms())
         except cl.Error:  # the loader found no driver
