@@ -169,7 +169,15 @@ class Bench:
         gops = 2.0 * m * n * k / best_time(run) / 1e9
         ceiling = max(ceiling, self.ceiling(left))
         return Row(
-            self.device.name, self.threads, direction, m, k, n, round(gops, 1), round(ceiling, 1), round(gops / ceiling, 3)
+            self.device.name,
+            self.threads,
+            direction,
+            m,
+            k,
+            n,
+            round(gops, 1),
+            round(ceiling, 1),
+            round(gops / ceiling, 3),
         )
 
 
@@ -184,7 +192,13 @@ def check(x: NDArray[Any], weights: NDArray[np.int8], y: NDArray[Any], rng: np.r
 
 
 @click.command()
-@click.option("--device", "device_name", default="cpu", show_default=True, help="A CPU device: cpu, cpu:avx2, cpu:plain.")
+@click.option(
+    "--device",
+    "device_name",
+    default="cpu",
+    show_default=True,
+    help="A CPU device: cpu, cpu:avx2, cpu:plain.",
+)
 @click.option("--threads", default=1, show_default=True, help="Threads to use, each on a core of its own.")
 @click.option("--rows", multiple=True, type=int, default=ROWS, show_default=True, help="Values of M.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
@@ -196,7 +210,9 @@ def main(device_name: str, threads: int, rows: tuple[int, ...], as_json: bool) -
         for m in rows:
             for direction in ("forward", "backward"):
                 row = asdict(bench.product(direction, m, k, n))
-                click.echo(json.dumps(row) if as_json else "  ".join(f"{key}={value}" for key, value in row.items()))
+                click.echo(
+                    json.dumps(row) if as_json else "  ".join(f"{key}={value}" for key, value in row.items())
+                )
 
 
 if __name__ == "__main__":

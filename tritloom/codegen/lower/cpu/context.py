@@ -1,4 +1,4 @@
-"""What all parts of the CPU lowering share: the builder, the blocks that axes stand at, and scoped memory of results."""
+"""What all parts of the CPU lowering share: the builder, the blocks that axes stand at, and results by scope."""
 
 from __future__ import annotations
 

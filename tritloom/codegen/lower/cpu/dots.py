@@ -25,6 +25,7 @@ from tritloom.codegen.lower.cpu.operands import (
     underlying_load,
 )
 from tritloom.codegen.lower.cpu.reductions import Accumulation
+from tritloom.codegen.lower.cpu.sums import Sums
 from tritloom.codegen.lower.cpu.tiles import Point, Tile, extent, points
 
 
@@ -55,11 +56,26 @@ class OuterDot(Accumulation):
         self.lane = lane if lane in dot.axes else None
         wide: DType = f32 if dot.dtype.is_float else i32
         self.sources = [self._source(operand, wide) for operand in (dot.left, dot.right)]
+        self.where = list(points(dot.axes, self.lane, ctx.width))
+        lanes = 1 if self.lane is None else ctx.width
+        self.at_once = max(1, ctx.target.vector_registers * 3 // 4)
+        self.sums = Sums(ctx, dot.dtype, lanes, len(self.where), self.at_once)
 
     @staticmethod
     def cost(ctx: Context, dot: Dot, lane: Axis | None, gathered: bool) -> float | None:
-        """Always legal."""
-        return 4.0 if lane is not None else 40.0
+        """Always legal. An operand that is not contiguous along the lanes is transposed once for all rows."""
+        if lane not in dot.axes:
+            return 40.0
+        rows = 1
+        for axis in dot.axes:
+            rows *= 1 if axis is lane else extent(axis)
+        cost = 1.3
+        for operand in (dot.left, dot.right):
+            load = underlying_load(ctx, operand)
+            direct = load is not None and ctx.is_lazy(load)
+            if lane in operand.axes and not (direct and load and ctx.lanes.is_contiguous(load, lane)):
+                cost += 8.0 / rows
+        return cost
 
     def _source(self, operand: Value, dtype: DType) -> Source:
         ctx, axis, lane = self.ctx, self.dot.axis, self.lane
@@ -79,36 +95,37 @@ class OuterDot(Accumulation):
     def begin(self, initial: Tile | None) -> list[Register]:
         ctx = self.ctx
         if initial is not None:
-            return materialise(ctx, initial, self.dot.axes, self.lane)
+            return self.sums.begin(materialise(ctx, initial, self.dot.axes, self.lane))
         zero = ctx.b.const(0, self.dot.dtype, 1 if self.lane is None else ctx.width)
-        return [zero for _ in points(self.dot.axes, self.lane, ctx.width)]
+        return self.sums.begin([zero] * len(self.where))
 
     def step(self, state: list[Register]) -> list[Register]:
         ctx, axis = self.ctx, self.dot.axis
         for source in self.sources:
             if isinstance(source, StagedSource):
                 source.stage()
-        where = list(points(self.dot.axes, self.lane, ctx.width))
-        size = max(1, ctx.target.vector_registers * 3 // 4)
-        span, result = ctx.span(axis), []
+        span = ctx.span(axis)
         low, high = ctx.b.const(0, index), ctx.b.const(extent(axis), index)
         if span.high is not None:
             left = ctx.b.sub(span.high, span.start)
             high = ctx.b.cast(ctx.b.min(left, extent(axis)), index)
         if span.low is not None:
             low = ctx.b.cast(ctx.b.sub(ctx.first(axis), span.start), index)
-        for at in range(0, len(state), size):
-            part = range(at, min(at + size, len(state)))
-            accumulators = [state[i] for i in part]
-            if span.full and extent(axis) * len(accumulators) <= 64:
+        state = list(state)
+        for at in range(0, len(self.where), self.at_once):
+            part = range(at, min(at + self.at_once, len(self.where)))
+            where = [self.where[number] for number in part]
+            totals = [self.sums.get(state, number) for number in part]
+            if span.full and extent(axis) * len(self.where) <= 64:
                 for offset in range(extent(axis)):
-                    accumulators = self._products([where[i] for i in part], accumulators, offset)
-                result.extend(accumulators)
-                continue
-            with ctx.b.for_(low, high, ctx.b.const(1, index), accumulators, unroll=4) as turns, ctx.scope():
-                turns.next = self._products([where[i] for i in part], turns.values, turns.variable)
-            result.extend(turns.results)
-        return result
+                    totals = self._products(where, totals, offset)
+            else:
+                with ctx.b.for_(low, high, ctx.b.const(1, index), totals, unroll=4) as turns, ctx.scope():
+                    turns.next = self._products(where, turns.values, turns.variable)
+                totals = turns.results
+            for number, total in zip(part, totals, strict=True):
+                self.sums.put(state, number, total)
+        return state
 
     def _products(
         self, where: list[dict[Axis, int]], accumulators: list[Register], offset: Register | int
@@ -137,7 +154,7 @@ class OuterDot(Accumulation):
         return self.ctx.b.splat(source.scalar(point, offset), self.ctx.width)
 
     def finish(self, state: list[Register]) -> Tile:
-        return assemble(self.ctx, state, self.dot.axes, self.lane)
+        return assemble(self.ctx, self.sums.all(state), self.dot.axes, self.lane)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,22 +5,31 @@ from __future__ import annotations
 
 from tritloom.codegen.ir.dtypes import bf16, f32, i8
 from tritloom.codegen.ir.machine import Register, index
-from tritloom.codegen.ir.tile import Axis, Dot, Load
+from tritloom.codegen.ir.tile import Axis, Const, Dot, Load
 from tritloom.codegen.lower.cpu.context import Context
-from tritloom.codegen.lower.cpu.convert import assemble, convert, materialise
+from tritloom.codegen.lower.cpu.convert import assemble, materialise
 from tritloom.codegen.lower.cpu.memory import evaluate
 from tritloom.codegen.lower.cpu.operands import underlying_load
 from tritloom.codegen.lower.cpu.reductions import Accumulation
+from tritloom.codegen.lower.cpu.sums import Sums, sum_lanes
 from tritloom.codegen.lower.cpu.tiles import Point, Tile, extent, points
+
+_MOST_SUMS = 512
+"""Elements of a result for which code of a sensible length is made."""
+
+
+def _limit(ctx: Context) -> int:
+    """Sums that leave registers for the operands."""
+    return ctx.target.vector_registers * 3 // 4
 
 
 class InnerDot(Accumulation):
-    """The state is one vector for each element of the result."""
+    """The state is one vector for each element of the result, worked on in squares that fit the registers."""
 
     def __init__(self, ctx: Context, dot: Dot, lane: Axis | None):
         self.ctx = ctx
         self.dot = dot
-        self.lane = lane
+        self.lane = lane if lane in dot.axes else None
         loads = [underlying_load(ctx, operand) for operand in (dot.left, dot.right)]
         self.loads: list[Load] = [load for load in loads if load is not None]
         dtypes = {load.dtype for load in self.loads}
@@ -30,11 +39,16 @@ class InnerDot(Accumulation):
         elif dtypes == {i8}:
             self.group = 4
         self.where = list(points(dot.axes, None, ctx.width))
+        self.sums = Sums(ctx, dot.dtype, ctx.width, len(self.where), _limit(ctx))
         self.initial: Tile | None = None
 
     @staticmethod
     def cost(ctx: Context, dot: Dot, lane: Axis | None, gathered: bool) -> float | None:
-        """Legal where both operands are read from their buffers, and there is a register for each sum."""
+        """Legal where both operands are read from their buffers, contiguous along the contracted axis.
+
+        Beside the products there are three instructions to reduce each sum, in every turn if all their sums are
+        needed.
+        """
         axis = dot.axis
         for operand in (dot.left, dot.right):
             load = underlying_load(ctx, operand)
@@ -45,32 +59,63 @@ class InnerDot(Accumulation):
         sums = 1
         for free in dot.axes:
             sums *= extent(free)
-        if sums > ctx.target.vector_registers * 7 // 8 or extent(axis) < ctx.width:
+        if sums > _MOST_SUMS or extent(axis) * 2 < ctx.width:
             return None
-        return 1.0 if gathered else 1.0 + 24.0 * ctx.width / extent(axis)
+        products = extent(axis) / ctx.width
+        cost = 1.3 + (0.0 if sums <= _limit(ctx) else 2.0 / products)
+        if isinstance(axis.size, Const) or not gathered:
+            whole = int(axis.size.value) if gathered and isinstance(axis.size, Const) else extent(axis)
+            cost += 3.0 * ctx.width / whole
+        return cost
+
+    def _squares(self) -> list[list[int]]:
+        """The numbers of the sums, in groups that fit the registers with their operands: some rows of the left side
+        times some of the right one's."""
+        own = tuple(a for a in self.dot.right.axes if a not in self.dot.left.axes)
+        many = self.ctx.target.vector_registers >= 32
+        height, breadth = (4, 6) if many else (2, 4)
+        groups: dict[tuple[int, int], list[int]] = {}
+        lefts: dict[tuple[int, ...], int] = {}
+        rights: dict[tuple[int, ...], int] = {}
+        for number, point in enumerate(self.where):
+            left = tuple(point[a] for a in self.dot.axes if a in self.dot.left.axes)
+            right = tuple(point[a] for a in own)
+            row = lefts.setdefault(left, len(lefts)) // height
+            column = rights.setdefault(right, len(rights)) // breadth
+            groups.setdefault((row, column), []).append(number)
+        return list(groups.values())
 
     def begin(self, initial: Tile | None) -> list[Register]:
         self.initial = initial
-        return [self.ctx.b.const(0, self.dot.dtype, self.ctx.width) for _ in self.where]
+        zero = self.ctx.b.const(0, self.dot.dtype, self.ctx.width)
+        return self.sums.begin([zero] * len(self.where))
 
     def step(self, state: list[Register]) -> list[Register]:
-        ctx, b, axis = self.ctx, self.ctx.b, self.dot.axis
+        ctx, b = self.ctx, self.ctx.b
+        state = list(state)
         lanes = ctx.width * self.group
-        count = -(-extent(axis) // lanes)
-        if count * len(state) <= 256:
-            for vector in range(count):
-                state = self._products(state, vector)
-            return state
-        stop, one = b.const(count, index), b.const(1, index)
-        with b.for_(b.const(0, index), stop, one, state) as turns, ctx.scope():
-            turns.next = self._products(turns.values, turns.variable)
-        return turns.results
+        count = -(-extent(self.dot.axis) // lanes)
+        for numbers in self._squares() if self.sums.in_memory else [list(range(len(self.where)))]:
+            totals = [self.sums.get(state, number) for number in numbers]
+            if count * len(self.where) <= 256:
+                for vector in range(count):
+                    totals = self._products(numbers, totals, vector)
+            else:
+                stop, one = b.const(count, index), b.const(1, index)
+                with b.for_(b.const(0, index), stop, one, totals) as turns, ctx.scope():
+                    turns.next = self._products(numbers, turns.values, turns.variable)
+                totals = turns.results
+            for number, total in zip(numbers, totals, strict=True):
+                self.sums.put(state, number, total)
+        return state
 
-    def _products(self, state: list[Register], vector: int | Register) -> list[Register]:
+    def _products(self, numbers: list[int], totals: list[Register], vector: int | Register) -> list[Register]:
+        """Some sums after one more vector of the contracted axis."""
         read: dict[tuple[object, ...], Register] = {}
         mask = self._mask(vector)
         result = []
-        for point, total in zip(self.where, state, strict=True):
+        for number, total in zip(numbers, totals, strict=True):
+            point = self.where[number]
             factors = []
             for side, load in enumerate(self.loads):
                 key = (side, *(point[a] for a in load.axes if a is not self.dot.axis))
@@ -115,9 +160,30 @@ class InnerDot(Accumulation):
         return b.fma(b.cast(left, f32), b.cast(right, f32), total)
 
     def finish(self, state: list[Register]) -> Tile:
-        ctx, axes = self.ctx, self.dot.axes
-        sums = [ctx.b.reduce("add", total) for total in state]
-        if self.initial is not None:
-            initial = materialise(ctx, convert(ctx, self.initial, None), axes, None)
-            sums = [ctx.b.add(a, b) for a, b in zip(initial, sums, strict=True)]
-        return assemble(ctx, sums, axes, None)
+        ctx, axes, lane = self.ctx, self.dot.axes, self.lane
+        sums = self.sums.all(state)
+        if lane is None:
+            scalars = [ctx.b.reduce("add", total) for total in sums]
+            tile = assemble(ctx, scalars, axes, None)
+        else:
+            tile = self._along(lane, sums)
+        if self.initial is None:
+            return tile
+        found = zip(
+            materialise(ctx, self.initial, axes, lane), materialise(ctx, tile, axes, lane), strict=True
+        )
+        return assemble(ctx, [ctx.b.add(a, b) for a, b in found], axes, lane)
+
+    def _along(self, lane: Axis, sums: list[Register]) -> Tile:
+        """The result with the elements along `lane` in the lanes of vectors."""
+        rows: dict[tuple[int, ...], list[Register]] = {}
+        others = tuple(axis for axis in self.dot.axes if axis is not lane)
+        for point, total in zip(self.where, sums, strict=True):
+            rows.setdefault(tuple(point[axis] for axis in others), []).append(total)
+        registers: dict[tuple[int, ...], Register] = {}
+        for key, row in rows.items():
+            place = dict(zip(others, key, strict=True))
+            for vector, register in enumerate(sum_lanes(self.ctx, row)):
+                point = {**place, lane: vector}
+                registers[tuple(point[axis] for axis in self.dot.axes)] = register
+        return Tile(self.dot.axes, lane, registers)

@@ -1,7 +1,7 @@
 """Dots with packed ternary weights, unpacked in registers and never in memory.
 
-Lanes are rows of the weights: a vector of words holds sixteen neighbours along k of as many rows. Shifted right by 2i
-and masked, its bytes are the codes (weight + 1) of k = 4i .. 4i + 3; with the activations' four bytes in every lane that
+Lanes are rows of the weights: a vector of words holds sixteen neighbours along k of as many rows. Shifted right by
+2i and masked, its bytes are the codes (weight + 1) of k = 4i .. 4i + 3; with the activations' four bytes in every lane that
 is one dot instruction, and sum(code * x) - sum(x) = sum(w * x), the sum of x being subtracted once after the loop.
 """
 
@@ -22,6 +22,7 @@ from tritloom.codegen.lower.cpu.convert import assemble, materialise
 from tritloom.codegen.lower.cpu.memory import evaluate, word_address, word_steps
 from tritloom.codegen.lower.cpu.operands import underlying_load
 from tritloom.codegen.lower.cpu.reductions import Accumulation
+from tritloom.codegen.lower.cpu.sums import Sums
 from tritloom.codegen.lower.cpu.tiles import Tile, extent, points, steps
 
 _UNROLLED = 640
@@ -84,6 +85,8 @@ class TernaryDot(Accumulation):
         self.words = -(-extent(dot.axis) // WEIGHTS_PER_WORD)
         length = -(-self.words * WEIGHTS_PER_WORD // self.pad) * self.pad
         self.row_length = length
+        count = len(self.rows) * self.vectors
+        self.sums = Sums(ctx, dot.dtype, ctx.width, count, ctx.target.vector_registers * 7 // 8)
         self._array: Memory | None = None
         self._initial: Tile | None = None
 
@@ -207,17 +210,18 @@ class TernaryDot(Accumulation):
     def per_word(self) -> int:
         """Vector products that one word of one vector and row needs."""
 
-    def products(self, memory: Memory, rows: list[Register], sums: list[Register]) -> list[Register]:
-        """The sums after a block."""
+    def products(self, memory: Memory, rows: list[Register], state: list[Register]) -> list[Register]:
+        """The state of the sums after a block."""
         ctx, b = self.ctx, self.ctx.b
         bases = self.word_rows()
         storage = ctx.memories[self.weights.buffer]
         budget = ctx.target.vector_registers * 7 // 8
         at_once = max(1, min(len(self.rows), (budget - self.vectors) // self.vectors))
-        result: list[Register] = []
+        state = list(state)
         for first in range(0, len(self.rows), at_once):
             part = slice(first, min(first + at_once, len(self.rows)))
-            mine = sums[part.start * self.vectors : part.stop * self.vectors]
+            numbers = range(part.start * self.vectors, part.stop * self.vectors)
+            mine = [self.sums.get(state, number) for number in numbers]
             addresses = rows[part]
 
             def turn(
@@ -240,18 +244,19 @@ class TernaryDot(Accumulation):
                 with b.for_(b.const(0, index), stop, one, mine) as turns, ctx.scope():
                     turns.next = turn(turns.variable, turns.values)
                 mine = turns.results
-            result.extend(mine)
-        return result
+            for number, register in zip(numbers, mine, strict=True):
+                self.sums.put(state, number, register)
+        return state
 
     def step(self, state: list[Register]) -> list[Register]:
         memory, rows = self.rows_at_block()
         return self.products(memory, rows, state)
 
     def begin(self, initial: Tile | None) -> list[Register]:
-        return self.zeros() if initial is None else self.from_tile(initial)
+        return self.sums.begin(self.zeros() if initial is None else self.from_tile(initial))
 
     def finish(self, state: list[Register]) -> Tile:
-        return self.to_tile(state)
+        return self.to_tile(self.sums.all(state))
 
 
 class TernaryDot4(TernaryDot):
@@ -321,7 +326,8 @@ class TernaryDot4(TernaryDot):
         split = len(state) - len(self.rows)
         totals = [b.splat(b.reduce("add", total), self.ctx.width) for total in state[split:]]
         sums = [
-            b.sub(register, totals[place // self.vectors]) for place, register in enumerate(state[:split])
+            b.sub(register, totals[place // self.vectors])
+            for place, register in enumerate(self.sums.all(state[:split]))
         ]
         return self.to_tile(sums)
 

@@ -174,8 +174,10 @@ class Lowering(Context):
     def _index(self, value: Index, lane: Axis | None) -> Tile:
         axis = value.axis
         make = self.indices if lane is axis else self.element
-        registers = {(p[axis],): make(axis, p[axis]) for p in points((axis,), lane, self.width)}
-        return Tile((axis,), lane, registers)
+        tile = Tile((axis,), lane, {})
+        for point in points((axis,), lane, self.width):
+            tile.registers[(point[axis],)] = make(axis, point[axis])
+        return tile
 
     def _elementwise(self, value: Unary | Binary | Select | Cast, lane: Axis | None) -> Tile:
         tiles = [self.tile(operand, lane) for operand in value.operands]

@@ -242,10 +242,9 @@ def _store_lane(ctx: Context, store: Store) -> Axis | None:
     """The axis that a store is contiguous along, else the value's own lane axis, else any that is long."""
     axes = union(*(value.axes for value in store.indices))
     own = ctx.lanes.of(store.value)
-    if own in axes and own is not None and ctx.lanes.is_contiguous(store, own):
+    if own is not None and own in axes and ctx.lanes.is_contiguous(store, own):
         return own
     for axis in axes:
         if extent(axis) * 4 >= ctx.width and extent(axis) > 1 and ctx.lanes.is_contiguous(store, axis):
-            few = own is None and axis in store.value.axes
-            return None if few else axis
+            return None if own is None and axis in store.value.axes else axis
     return own if own in axes else None

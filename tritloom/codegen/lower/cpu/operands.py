@@ -12,8 +12,8 @@ from tritloom.codegen.ir.dtypes import DType, i8
 from tritloom.codegen.ir.machine import Memory, Register, index
 from tritloom.codegen.ir.tile import Axes, Axis, Cast, Load, Value
 from tritloom.codegen.lower.cpu.context import Context
-from tritloom.codegen.lower.cpu.memory import evaluate
-from tritloom.codegen.lower.cpu.tiles import Point, extent, points, steps
+from tritloom.codegen.lower.cpu.memory import evaluate, vector_address
+from tritloom.codegen.lower.cpu.tiles import Point, extent, points, steps, transpose
 
 Offset = Register | int
 """A place in the block of the contracted axis: a number, or an address-typed register."""
@@ -121,6 +121,11 @@ class StagedSource(Source):
     def stage(self, zero_masked: bool = False) -> None:
         """Compute the operand at the current block. With `zero_masked`, masked lanes along the array are 0."""
         ctx, inner = self.ctx, self.inner
+        load = underlying_load(ctx, self.operand)
+        if inner is not self.axis and load is not None and ctx.is_lazy(load):
+            if ctx.lanes.is_contiguous(load, self.axis) and extent(self.axis) * 2 >= ctx.width:
+                self._stage_transposed(load)
+                return
         tile = ctx.tile(self.operand, inner)
         for point in points((*self.outer, inner), inner, ctx.width):
             register = ctx.fetch(tile, point, inner)
@@ -131,6 +136,27 @@ class StagedSource(Source):
             if mask is not None:
                 register = ctx.b.select(mask, register, ctx.b.const(0, self.dtype, ctx.width))
             ctx.b.store(self._memory, self._place(point, inner), register)
+
+    def _stage_transposed(self, load: Load) -> None:
+        """Read squares of V by V along the contracted axis, and store them transposed, one after the other."""
+        ctx, inner, axis = self.ctx, self.inner, self.axis
+        memory = ctx.memories[load.buffer]
+        form = ctx.affine.address(load.buffer, load.indices)
+        others = tuple(a for a in self.outer if a is not axis)
+        for point in points((*others, inner, axis), axis, ctx.width):
+            if point[inner] % ctx.width:
+                continue
+            mask = ctx.mask(axis, point[axis])
+            rows = []
+            for row in range(point[inner], point[inner] + ctx.width):
+                element = {**point, inner: min(row, extent(inner) - 1)}
+                rows.append(ctx.b.load(memory, vector_address(ctx, form, element, axis), ctx.width, mask))
+            wide = [ctx.b.cast(row, self.dtype) for row in rows]
+            for place, column in enumerate(transpose(ctx.b, wide)):
+                offset = point[axis] * ctx.width + place
+                if offset < extent(axis):
+                    at = {**point, axis: offset, inner: point[inner] // ctx.width}
+                    ctx.b.store(self._memory, self._place(at, inner), column)
 
     def _place(self, point: Point, lane: Axis | None) -> Register:
         at = 0
