@@ -27,7 +27,7 @@ def test_every_target_gives_source(name: str) -> None:
     made = target(name)
     assert made.name == name
     text = source(doubled(), made)
-    assert ("define void" if made.emitter == "llvm" else "kernel void") in text
+    assert ("define void" if made.emitter == "llvm" else "__kernel") in text
     assert "doubled" in text
 
 

@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from tritloom.codegen.emit.llvm import emit_llvm
 from tritloom.codegen.emit.opencl import emit_opencl
 from tritloom.codegen.errors import UnsupportedError
 from tritloom.codegen.ir.machine import Function
+from tritloom.codegen.ir.machine_verifier import verify_machine
 from tritloom.codegen.ir.tile import Kernel
 from tritloom.codegen.lower.cpu import lower_cpu
 from tritloom.codegen.lower.gpu import lower_gpu
 from tritloom.codegen.target import Target
 
+_LOWERINGS: dict[str, Callable[[Kernel, Target], Function]] = {"llvm": lower_cpu, "opencl": lower_gpu}
+"""By the language that a target's code is emitted in."""
+
 
 def lower(kernel: Kernel, target: Target) -> Function:
-    """The kernel in machine form. Raises UnsupportedError for what the target cannot run."""
-    if target.emitter == "llvm":
-        return lower_cpu(kernel, target)
-    if target.emitter == "opencl":
-        return lower_gpu(kernel, target)
-    raise UnsupportedError(
-        f"the target {target.name} interprets `{kernel.name}` and has no code", hint="print the kernel's ir"
-    )
+    """The kernel in machine form, verified. Raises UnsupportedError for what the target cannot run."""
+    lowering = _LOWERINGS.get(target.emitter)
+    if lowering is None:
+        raise UnsupportedError(
+            f"the target {target.name} interprets `{kernel.name}` and has no code",
+            hint="print the kernel's ir",
+        )
+    function = lowering(kernel, target)
+    verify_machine(function)
+    return function
 
 
 def emit(function: Function, target: Target, *, may_alias: bool = False) -> str:
