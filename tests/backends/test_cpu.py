@@ -26,6 +26,7 @@ from tritloom.codegen.ir.tile import BinaryOp, Kernel, Mode
 from tritloom.codegen.ir.tile_builder import Builder
 from tritloom.codegen.targets import host_cpu
 
+pytestmark = pytest.mark.device("cpu")
 LENGTH = 10_007
 
 

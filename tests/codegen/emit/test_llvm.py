@@ -21,6 +21,7 @@ from tritloom.codegen.ir.machine import MachineType, Op, Register, Space, index
 from tritloom.codegen.ir.machine_builder import MachineBuilder
 from tritloom.codegen.targets import target
 
+pytestmark = pytest.mark.device("cpu")
 RANDOM = np.random.default_rng(11)
 INTEGERS = (i8, i16, i32, u8, u32)
 each_target = pytest.mark.parametrize("name", TARGETS)

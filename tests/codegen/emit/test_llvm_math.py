@@ -13,6 +13,7 @@ from tests.codegen.emit.harness import TARGETS, Array, apply
 from tritloom.codegen.ir.dtypes import BY_NAME, DType, bf16, f16, f32
 from tritloom.codegen.ir.machine import Op
 
+pytestmark = pytest.mark.device("cpu")
 SPECIAL = np.array(
     [0.0, -0.0, 1.0, -1.0, np.inf, -np.inf, np.nan, 1e-45, -1e-45, 1e-40, 2.0**-126, 3.4028235e38, -3.4028235e38,
      88.72, 88.73, -87.3, -103.9, -104.1, 0.5, 1.5, 2.5, -0.5, -1.5, 8388607.5, 8388608.0, 16777216.0, 0.625, 4096.0],
