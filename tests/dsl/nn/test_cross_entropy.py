@@ -71,6 +71,20 @@ def test_narrow_weights(dtype: Any) -> None:
     np.testing.assert_allclose(dw.numpy().astype(np.float32), ew.numpy(), atol=3e-2)
 
 
+def test_narrow_products(backend_name: str) -> None:
+    problem = _problem(8, 50, 16)
+    function = tl.jit(
+        lambda *a: tl.value_and_grad(lambda *b: nn.linear_cross_entropy(*b, precision="bf16"), (0, 1))(*a)
+    )
+    found = function(*(tl.array(one, device_named(backend_name)) for one in problem))
+    exact = tl.value_and_grad(cross_entropy, (0, 1))(
+        *(tl.array(one, device_named("reference")) for one in problem)
+    )
+    for one, other in zip(tl.tree_leaves(found), tl.tree_leaves(exact), strict=True):
+        assert one.dtype is tl.f32
+        np.testing.assert_allclose(one.numpy(), other.numpy(), rtol=2e-2, atol=2e-2)
+
+
 @pytest.mark.device("cpu")
 def test_the_logits_never_stand_in_memory() -> None:
     """With 64 rows and 8192 words, logits are 2 MiB; the program's arena stays well below."""
@@ -84,5 +98,7 @@ def test_mistakes() -> None:
     h, w, labels = (tl.array(one, device_named("reference")) for one in _problem(4, 30, 5))
     with pytest.raises(tl.DTypeError, match="labels of f32"):
         nn.linear_cross_entropy(h, w, h[:, 0])
+    with pytest.raises(tl.DTypeError, match="precision='f8'"):
+        nn.linear_cross_entropy(h, w, labels, precision="f8")
     with pytest.raises(tl.ShapeError, match=r"labels \[3\]"):
         nn.linear_cross_entropy(h, w, labels[:3])

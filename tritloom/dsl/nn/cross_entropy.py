@@ -13,39 +13,48 @@ from tritloom.dsl.tensor import Tensor, dot
 
 _PIECE = 4096
 """Most rows of the vocabulary that one piece of the logits has."""
-_LEAST_PIECES = 4
+_LEAST_PIECES = 8
 
 
-def linear_cross_entropy(h: Tensor, weight: Tensor, labels: Tensor, ignore: int = -100) -> Tensor:
+def linear_cross_entropy(
+    h: Tensor, weight: Tensor, labels: Tensor, ignore: int = -100, precision: str = "f32"
+) -> Tensor:
     """The mean of -log softmax(h weight^T)[label] over the rows whose label is not `ignore`; 0 if there is none.
 
-    h is a float [T, H], weight a float [V, H], labels i32 [T]; the loss is an f32 scalar. The vocabulary is taken in
-    pieces: the forward pass keeps one number a row, the backward pass makes each piece of the logits again and adds its
-    share to the gradients. The two passes cut the vocabulary at different places, so that no piece of the first is
-    kept for the second.
+    h is a float [T, H], weight a float [V, H], labels i32 [T]; the loss is an f32 scalar. Products are of f32 operands,
+    or of bf16 ones with `precision="bf16"` or a bf16 weight; their sums are f32.
+
+    The vocabulary is taken in pieces, each turned from logits into exponentials in place. The gradient of h is summed
+    on the way, as attention to the weight's rows would be. That of the weight takes the normalised exponentials, so
+    where it is wanted each piece is made a second time, from other cuts: no piece is kept from one pass to the other.
     """
-    _check(h, weight, labels)
+    _check(h, weight, labels, precision)
+    wide = bf16 if precision == "bf16" or weight.dtype is bf16 else f32
+    left, table = F.stop_gradient(h).cast(wide), F.stop_gradient(weight)
+    pieces = max(_LEAST_PIECES, math.ceil(weight.shape[0] / _PIECE))
+    normaliser, mixed = _forward(left, table, pieces)
     valid = labels != ignore
     ids = F.where(valid, labels, 0)
     count = F.maximum(valid.cast(f32).sum(), 1.0)
-    operand = h.cast(weight.dtype)
-    pieces = max(_LEAST_PIECES, math.ceil(weight.shape[0] / _PIECE))
-    normaliser = _log_normaliser(F.stop_gradient(operand), F.stop_gradient(weight), pieces)
-    wanted = F.gather(weight, ids).cast(f32)
-    picked = (operand.cast(f32) * wanted).sum(-1)
+    wanted = F.gather(table, ids).cast(f32)
+    picked = (left.cast(f32) * wanted.cast(wide).cast(f32)).sum(-1)
     loss = F.where(valid, normaliser - picked, 0).sum() / count
-    share = F.where(valid, 1.0 / count, 0)
-    surrogate = _surrogate(h, weight, operand, ids, wanted, normaliser, share, pieces + 1)
+    share = F.where(valid, 1.0 / count, 0).reshape(-1, 1)
+    dh = share * (mixed - wanted)
+    dweight = _weight_gradient(left, table, ids, normaliser, share, pieces + 1)
+    surrogate = (h.cast(f32) * dh).sum() + (weight.cast(f32) * dweight).sum()
     return F.straight_through(loss, surrogate)
 
 
-def _check(h: Tensor, weight: Tensor, labels: Tensor) -> None:
+def _check(h: Tensor, weight: Tensor, labels: Tensor, precision: str) -> None:
     if not h.dtype.is_float or not weight.dtype.is_float or labels.dtype is not i32:
         raise DTypeError(
             f"linear_cross_entropy of {h.dtype}, {weight.dtype} and labels of {labels.dtype}",
             hint="hidden states and weights are floats, labels are i32",
             location=caller_location(),
         )
+    if precision not in ("f32", "bf16"):
+        raise DTypeError(f"precision={precision!r}", hint='it is "f32" or "bf16"', location=caller_location())
     if h.ndim != 2 or weight.ndim != 2 or h.shape[1] != weight.shape[1] or labels.shape != h.shape[:1]:
         raise ShapeError(
             f"linear_cross_entropy of {list(h.shape)}, {list(weight.shape)} and labels {list(labels.shape)}",
@@ -61,60 +70,56 @@ def _cuts(length: int, pieces: int) -> list[tuple[int, int]]:
 
 
 @kernel
-def log_sum_exp_onward(
-    before: f32["T"],
-    logits: f32["T", "V"],
-    after: tl.out(f32["T"]),
+def exponentials(
+    peak: f32["T"],
+    total: f32["T"],
+    logits: tl.inout(f32["T", "V"]),
+    peak_after: tl.out(f32["T"]),
+    total_after: tl.out(f32["T"]),
+    shrink: tl.out(f32["T"]),
     BT: int = tl.tunable(4, 1, 8),
     BV: int = tl.tunable(64, 256),
 ) -> None:
-    """after = log(exp(before) + the sum of exp(logits) of the row), streaming over the row."""
+    """A streaming softmax' step: logits become exp(logits - peak_after), and `shrink` is what earlier ones lose."""
     T, V = logits.shape
     t = tl.programs(T, BT)
-    peak = before[t]
-    total = tl.full(t, value=1.0)
+    before = peak[t]
+    highest = before
     for v in tl.blocks(V, BV):
-        row = logits[t, v]
-        higher = tl.max(peak, tl.max(row, v))
-        total = total * tl.exp(peak - higher) + tl.sum(tl.exp(row - higher), v)
-        peak = higher
-    after[t] = peak + tl.log(total)
+        highest = tl.max(highest, tl.max(logits[t, v], v))
+    factor = tl.exp(before - highest)
+    added = total[t] * factor
+    for v in tl.blocks(V, BV):
+        p = tl.exp(logits[t, v] - highest)
+        logits[t, v] = p
+        added = added + tl.sum(p, v)
+    peak_after[t] = highest
+    total_after[t] = added
+    shrink[t] = factor
 
 
-def _log_normaliser(operand: Tensor, weight: Tensor, pieces: int) -> Tensor:
-    """log sum exp of each row's logits, f32 [T]. Its kernel keeps each piece from being fused with the next."""
-    total = F.full((operand.shape[0],), -1e30)
-    for start, stop in _cuts(weight.shape[0], pieces):
-        total = log_sum_exp_onward(total, dot(operand, weight[start:stop]))
-    return total
+def _forward(left: Tensor, table: Tensor, pieces: int) -> tuple[Tensor, Tensor]:
+    """log sum exp of each row's logits, f32 [T]; and the mean of the table's rows that their softmax weighs, [T, H]."""
+    rows = left.shape[0]
+    peak, total = F.full((rows,), -1e30), F.zeros((rows,))
+    mixed: Tensor | None = None
+    for start, stop in _cuts(table.shape[0], pieces):
+        piece = table[start:stop].cast(left.dtype)
+        p, peak, total, shrink = exponentials(peak, total, dot(left, piece))
+        part = dot(p.cast(left.dtype), piece.T)
+        mixed = part if mixed is None else mixed * shrink.reshape(-1, 1) + part
+    if mixed is None:
+        raise ShapeError("an empty vocabulary")
+    return peak + F.log(total), mixed / total.reshape(-1, 1)
 
 
-def _surrogate(
-    h: Tensor,
-    weight: Tensor,
-    operand: Tensor,
-    ids: Tensor,
-    wanted: Tensor,
-    normaliser: Tensor,
-    share: Tensor,
-    pieces: int,
+def _weight_gradient(
+    left: Tensor, table: Tensor, ids: Tensor, normaliser: Tensor, share: Tensor, pieces: int
 ) -> Tensor:
-    """A scalar, linear in h and weight, whose gradients are those of the loss.
-
-    With P = softmax(logits) * share, one row a token: dh = P weight - share * weight[label] and
-    dweight = P^T h - (share * h added up by label).
-    """
-    wide = bf16 if weight.dtype is bf16 else f32
-    column = share.reshape(-1, 1)
-    left, table = F.stop_gradient(operand), F.stop_gradient(weight)
-    dh = -(column * F.stop_gradient(wanted))
+    """P^T h - (share * h added up by label), f32 [V, H], with P = softmax(logits) * share."""
     rows = []
-    for start, stop in _cuts(weight.shape[0], pieces):
-        piece = table[start:stop]
-        p = F.exp(dot(left, piece) - normaliser.reshape(-1, 1)) * column
-        p = p.cast(wide)
-        dh = dh + dot(p, piece.cast(wide).T)
-        rows.append(dot(p.T, left.cast(wide).T))
-    dweight = F.concat(rows) - F.scatter_add(ids, column * left.cast(f32), weight.shape[0])
-    to_h = (h.cast(f32) * F.stop_gradient(dh)).sum()
-    return to_h + (weight.cast(f32) * F.stop_gradient(dweight)).sum()
+    for start, stop in _cuts(table.shape[0], pieces):
+        logits = dot(left, table[start:stop].cast(left.dtype))
+        p = F.exp(logits - normaliser.reshape(-1, 1)) * share
+        rows.append(dot(p.cast(left.dtype).T, left.T))
+    return F.concat(rows) - F.scatter_add(ids, share * left.cast(f32), table.shape[0])
