@@ -73,8 +73,17 @@ _LONGEST = 72
 
 
 def emit_opencl(function: Function, target: Target) -> str:
-    """The source of a function: one kernel of its name, whose arguments are its buffers, sizes and scalars."""
+    """The source of a function: one kernel of its name, whose arguments are its buffers, sizes and scalars.
+
+    Its workgroup is two-dimensional: `workgroup(function)`.
+    """
     return _Emitter(function, target).run()
+
+
+def workgroup(function: Function) -> tuple[int, int]:
+    """Threads of a workgroup along x and y."""
+    width = function.width or function.threads
+    return width, function.threads // width
 
 
 def kernel_name(name: str) -> str:
@@ -155,10 +164,11 @@ class _Emitter:
         head.append("#pragma OPENCL FP_CONTRACT OFF")
         for helper in used:
             head += ["", HELPERS[helper].strip()]
+        width, height = workgroup(function)
         signature = ",\n    ".join(parameters)
         head += [
             "",
-            f"__kernel __attribute__((reqd_work_group_size({function.threads}, 1, 1)))",
+            f"__kernel __attribute__((reqd_work_group_size({width}, {height}, 1)))",
             f"void {name}(\n    {signature})",
             "{",
         ]
@@ -403,7 +413,7 @@ class _Emitter:
         return f"{args[0]} {_PREDICATES[instruction.attribute]} {args[1]}"
 
     def choose(self, instruction: Instruction, args: list[str], type_: MachineType) -> str:
-        return f"{args[0]} ? {args[1]} : {args[2]}"
+        return self.narrowed(f"{args[0]} ? {args[1]} : {args[2]}", type_)
 
     def cast(self, instruction: Instruction, args: list[str], type_: MachineType) -> str:
         source, target = instruction.args[0].dtype, type_.dtype
@@ -462,7 +472,13 @@ class _Emitter:
         return f"{self.helper(f'dot4_{kind}{suffix}')}({', '.join(args)})"
 
     def number(self, instruction: Instruction, args: list[str], type_: MachineType) -> str:
-        return "(int)get_group_id(0)" if instruction.op is Op.PROGRAM else "(int)get_local_id(0)"
+        if instruction.op is Op.PROGRAM:
+            return "(int)get_group_id(0)"
+        if instruction.attribute is not None:
+            return f"(int)get_local_id({instruction.attribute})"
+        width, height = workgroup(self.function)
+        y = f"(int)get_local_id(1) * {width} + " if height > 1 else ""
+        return f"{y}(int)get_local_id(0)"
 
 
 _METHODS: dict[Op, Callable[[_Emitter, Instruction, list[str], MachineType], str]] = {

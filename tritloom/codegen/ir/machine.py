@@ -79,7 +79,7 @@ class Op(Enum):
     CONST = "const"  # attribute: a number (all lanes) or a tuple of one number a lane
     SIZE = "size"  # attribute: a size's or scalar's name; scalar i32 or f32
     PROGRAM = "program"  # the program's number in the grid: scalar i32
-    THREAD = "thread"  # the thread's number in its workgroup: scalar i32
+    THREAD = "thread"  # the thread's number in its workgroup: scalar i32; attribute: 0 or 1 for its x or y alone
     ADD = "add"
     SUB = "sub"
     MUL = "mul"
@@ -206,5 +206,7 @@ class Function:
     threads: int
     arrays: list[Memory]
     body: Body
+    width: int = 0
+    """Threads along x, of which `threads` is a multiple: thread t is at x = t % width, y = t // width. 0: all of them."""
     comment: str = ""
     """What a reader of the emitted source should know: the program's blocks and the like."""

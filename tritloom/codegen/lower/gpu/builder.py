@@ -41,6 +41,10 @@ class ScopedBuilder(MachineBuilder):
             self._numbers[result] = value
         return result
 
+    def thread_along(self, dimension: int) -> Register:
+        """The thread's x (0) or y (1)."""
+        return self._once(Op.THREAD, MachineType(i32), dimension)
+
     def number(self, register: Register) -> int | None:
         """The value of an integer constant."""
         return self._numbers.get(register)

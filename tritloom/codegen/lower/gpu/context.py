@@ -174,6 +174,12 @@ class Context:
         b = self.builder
         if threads == 1:
             return b.const(0, i32)
+        if stride == 1 and threads <= self.plan.tx:  # the compiler sees what is the same in neighbours
+            x = b.thread_along(0)
+            return x if threads == self.plan.tx else b.and_(x, threads - 1)
+        if stride == self.plan.tx and threads <= self.plan.ty:
+            y = b.thread_along(1)
+            return y if threads == self.plan.ty else b.and_(y, threads - 1)
         thread = b.thread()
         shifted = thread if stride == 1 else b.shr(thread, stride.bit_length() - 1)
         return shifted if threads * stride == self.plan.threads else b.and_(shifted, threads - 1)

@@ -6,10 +6,11 @@ fits is taken.
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 
 from tritloom.codegen.errors import UnsupportedError
-from tritloom.codegen.ir.dtypes import f32, i8, i32
+from tritloom.codegen.ir.dtypes import DType, f32, i8, i32
 from tritloom.codegen.ir.machine import Register, index
 from tritloom.codegen.ir.tile import Axes, Dot, Value
 from tritloom.codegen.lower.gpu.context import Context
@@ -62,33 +63,39 @@ class SharedDot(DotStrategy):
     def lower(self, ctx: Context, dot: Dot) -> list[Register]:
         b, axis = ctx.builder, dot.axis
         result = ctx.plan.layout(dot.axes)
-        dtype = i8 if dot.dtype is i32 else f32
+        dtype = self.staged(dot)
         # Products of a finite number with 0 need one zero; an f32 operand may hold infinities or NaN, and needs both.
-        zero_right = dtype is f32 and not dot.right.dtype.is_ternary
-        left = stage(ctx, dot.left, axis, result, dtype, zeroed=True)
-        right = stage(ctx, dot.right, axis, result, dtype, zeroed=zero_right, taken=(left.memory,))
+        zero_right = dot.dtype is f32 and not dot.right.dtype.is_ternary
+        left = stage(ctx, dot.left, axis, result, dtype, self.step, zeroed=True)
+        right = stage(ctx, dot.right, axis, result, dtype, self.step, zeroed=zero_right, taken=(left.memory,))
         ctx.shared.access(left.memory, "read")
         ctx.shared.access(right.memory, "read")
         rows, columns = _own(dot.left.axes, result), _own(dot.right.axes, result)
         left_of, right_of = result.positions(rows.axes), result.positions(columns.axes)
-        left_at = [left.base(ctx, rows, c) for c in rows.combinations()]
-        right_at = [right.base(ctx, columns, c) for c in columns.combinations()]
-        totals = [b.const(0, dot.dtype)] * result.registers
-        with b.for_(b.const(0, index), axis.block, self.step, totals, unroll=_UNROLL) as loop:
-            left_values = self._read(ctx, left, left_at, loop.variable, left.strides[axis])
-            right_values = self._read(ctx, right, right_at, loop.variable, right.strides[axis])
+        left_at = [left.row(ctx, rows, c) for c in rows.combinations()]
+        right_at = [right.row(ctx, columns, c) for c in columns.combinations()]
+        totals = [b.const(0, self.total(dot))] * result.registers
+        with b.for_(b.const(0, index), axis.block // self.step, 1, totals, unroll=_UNROLL) as loop:
+            left_values = self._read(ctx, left, left_at, loop.variable)
+            right_values = self._read(ctx, right, right_at, loop.variable)
             loop.next = [
                 self.multiply(ctx, total, left_values[i], right_values[j])
                 for total, i, j in zip(loop.values, left_of, right_of, strict=True)
             ]
-        return loop.results
+        return [b.cast(total, dot.dtype) for total in loop.results]
 
-    def _read(
-        self, ctx: Context, staged: Staged, bases: list[Register], k: Register, stride: int
-    ) -> list[Register]:
+    def _read(self, ctx: Context, staged: Staged, rows: list[Register], step: Register) -> list[Register]:
         b = ctx.builder
-        offset = b.mul(k, stride)
-        return [self.widen(ctx, b.load(staged.memory, b.add(base, offset), self.step)) for base in bases]
+        offset = b.mul(step, staged.stride)
+        return [self.widen(ctx, b.load(staged.memory, b.add(row, offset), self.step)) for row in rows]
+
+    def staged(self, dot: Dot) -> DType:
+        """The dtype of the operands in shared memory."""
+        return i8 if dot.dtype is i32 else f32
+
+    def total(self, dot: Dot) -> DType:
+        """The dtype of the sums in a thread."""
+        return dot.dtype
 
     def widen(self, ctx: Context, register: Register) -> Register:
         """What was read, as `multiply` takes it."""
@@ -119,6 +126,14 @@ class ScalarDot(SharedDot):
     def fits(self, dot: Dot, plan: LayoutPlan, target: Target) -> bool:
         return True
 
+    def staged(self, dot: Dot) -> DType:
+        """The dtype of the operands in shared memory."""
+        return i8 if dot.dtype is i32 else f32
+
+    def total(self, dot: Dot) -> DType:
+        """The dtype of the sums in a thread."""
+        return dot.dtype
+
     def widen(self, ctx: Context, register: Register) -> Register:
         return register if register.dtype is f32 else ctx.builder.cast(register, i32)
 
@@ -127,7 +142,32 @@ class ScalarDot(SharedDot):
         return b.fma(left, right, total) if total.dtype is f32 else b.add(total, b.mul(left, right))
 
 
-STRATEGIES: tuple[DotStrategy, ...] = (PackedDot(), ScalarDot())
+class ExactFloatDot(SharedDot):
+    """Sums of bytes in f32, which are exact below 2**24: a fused multiply-add where bytes need a product and a sum."""
+
+    name = "exact float"
+    step = 1
+
+    def fits(self, dot: Dot, plan: LayoutPlan, target: Target) -> bool:
+        largest = 128 * (1 if dot.right.dtype.is_ternary else 128)
+        rows = sum(
+            math.prod(plan.layout(side.axes).of(a).extent for a in side.axes if a is not dot.axis)
+            for side in (dot.left, dot.right)
+        )
+        room = 4 * dot.axis.block * (rows + 8) <= target.shared_bytes
+        return dot.dtype is i32 and dot.axis.block * largest < 1 << 24 and room
+
+    def staged(self, dot: Dot) -> DType:
+        return f32
+
+    def total(self, dot: Dot) -> DType:
+        return f32
+
+    def multiply(self, ctx: Context, total: Register, left: Register, right: Register) -> Register:
+        return ctx.builder.fma(left, right, total)
+
+
+STRATEGIES: tuple[DotStrategy, ...] = (PackedDot(), ExactFloatDot(), ScalarDot())
 """Best first."""
 
 

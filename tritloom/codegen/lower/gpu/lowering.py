@@ -56,6 +56,7 @@ def lower_gpu(kernel: Kernel, target: Target) -> Function:
         if lowering.ctx.shared.nbytes <= target.shared_bytes:
             break
     check_budget(lowering.ctx.shared, target.shared_bytes, kernel.name, blocks)
+    function.width = plan.tx
     function.comment = f"{plan.tx} x {plan.ty} threads a program" + (f"; blocks: {blocks}" if blocks else "")
     return function
 
