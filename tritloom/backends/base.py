@@ -68,7 +68,7 @@ class Device(ABC):
 
     @abstractmethod
     def compile(self, kernel: Kernel) -> Executable:
-        """The executable of a kernel, from the cache if it was compiled before. Raises CompileError, UnsupportedError."""
+        """The executable of a kernel, cached. Raises CompileError, UnsupportedError."""
 
     @abstractmethod
     def launch(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import importlib
 import os
-from functools import lru_cache
+from functools import cache
 
 from tritloom.backends.base import Backend, Device, Missing
 from tritloom.codegen.errors import DeviceError
@@ -23,14 +23,14 @@ VARIABLE = "TRITLOOM_DEVICE"
 DEFAULT = "cpu"
 
 
-@lru_cache(maxsize=None)
+@cache
 def _backend(name: str) -> Backend:
     module, kind = BACKENDS[name]
     found: Backend = getattr(importlib.import_module(module), kind)()
     return found
 
 
-@lru_cache(maxsize=None)
+@cache
 def _devices(name: str) -> tuple[Device, ...]:
     return tuple(_backend(name).devices())
 
