@@ -1,4 +1,4 @@
-"""Runs a plan with the tile interpreter, on one arena of bytes: what a scheduled program computes, with no device."""
+"""Runs a plan: with the tile interpreter on one arena of bytes, or on a device."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tritloom.backends.base import Device
 from tritloom.codegen.ir.dtypes import u8
 from tritloom.codegen.ir.template import Plan
 from tritloom.codegen.ir.ternary import TernaryArray
@@ -55,6 +56,27 @@ def run_plan(
             "an input that was not donated is changed"
         )
     return [_host(plan, number, memory[number], target) for number in plan.outputs]
+
+
+def run_on(device: Device, plan: Plan, inputs: Sequence[Array | TernaryArray]) -> list[Array]:
+    """The outputs (a ternary one as int8) of a plan that was made for the device's target."""
+    layout = device.target.layout
+    bound = [
+        device.upload(array.with_layout(layout).words if isinstance(array, TernaryArray) else array)
+        for array in inputs
+    ]
+    buffers = dict(zip(plan.inputs, bound, strict=True))
+    for number in plan.outputs:
+        if number not in buffers:
+            buffers[number] = device.allocate(plan.tensors[number].nbytes)
+    device.prepare(plan).run(bound, [buffers[number] for number in plan.outputs])
+    device.synchronize()
+    found = []
+    for number in plan.outputs:
+        memory = np.empty(plan.tensors[number].nbytes, np.uint8)
+        device.read(buffers[number], memory)
+        found.append(_host(plan, number, memory, device.target))
+    return found
 
 
 def _view(

@@ -1,4 +1,4 @@
-"""Tensor programs for the scheduler's tests: random ones whose results are exact, and what compares plans with NumPy."""
+"""Tensor programs for the scheduler's tests: random ones with exact results, and what compares plans with NumPy."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ import numpy as np
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from tests.plan_runner import run_plan
+from tests.plan_runner import run_on, run_plan
+from tritloom.backends.base import Device
 from tritloom.codegen.ir.dtypes import DType, f32, i8, i32
 from tritloom.codegen.ir.template import Plan
 from tritloom.codegen.ir.tensor import Node, Shape
@@ -64,19 +65,24 @@ def check(
     inputs: Sequence[Node],
     *,
     target: Target = CPU,
+    device: Device | None = None,
     donate: Mapping[int, int] | None = None,
     given: Mapping[str, Array] | None = None,
     exact: bool = False,
     tolerance: float = 1e-5,
 ) -> Plan:
-    """Schedule a program, run the plan with the tile interpreter, and compare with the tensor interpreter."""
-    plan = schedule(outputs, inputs, target, donate)
+    """Schedule a program, run the plan with the tile interpreter or on a device, and compare with the tensor
+    interpreter."""
+    plan = schedule(outputs, inputs, target if device is None else device.target, donate)
     arrays = [
         (given or {}).get(node.attribute("key"), values(node, number)) for number, node in enumerate(inputs)
     ]
     bindings = {node.attribute("key"): array for node, array in zip(inputs, arrays, strict=True)}
     expected = evaluate(outputs, bindings)
-    found = run_plan(plan, arrays, target, donated=donate)
+    if device is None:
+        found = run_plan(plan, arrays, target, donated=donate)
+    else:
+        found = run_on(device, plan, arrays)
     for number, (want, got, node) in enumerate(zip(expected, found, outputs, strict=True)):
         if number in (donate or {}):
             got = got.reshape(node.shape)  # it lies in the input's memory, whatever the input's shape

@@ -1,4 +1,4 @@
-"""The arena never gives two living tensors the same bytes, and donated memory is written when no one reads it any more."""
+"""No two living tensors share bytes of the arena, and donated memory is written when no one reads it any more."""
 
 from __future__ import annotations
 
