@@ -1,7 +1,7 @@
 """Machine form to OpenCL C 1.2, one statement an instruction, in source that people can read.
 
-f16 and bf16 are carried as their bits (`ushort`) and converted with functions of our own, so no device needs
-cl_khr_fp16; one that has it converts f16 in hardware. There is no f64. `index` is `int`: a buffer has less than 2**31
+f16 and bf16 are carried as their bits (`ushort`) and converted to f32 and back, f16 by the core's vload_half and
+vstore_half: no device needs cl_khr_fp16, and arithmetic in f16 is not used. There is no f64. `index` is `int`: a buffer has less than 2**31
 elements, which the backend checks. Vector accesses of shared arrays are aligned to the vector, others to the element.
 """
 
@@ -418,6 +418,7 @@ class _Emitter:
     def cast(self, instruction: Instruction, args: list[str], type_: MachineType) -> str:
         source, target = instruction.args[0].dtype, type_.dtype
         a, name = args[0], c_type(type_)
+        target = i32 if target is index else target
         if TYPES[source] == TYPES[target] and source.is_float == target.is_float:
             return a
         if type_.lanes > 1 and {source, target} & {f16, bf16, bool_}:
@@ -426,20 +427,15 @@ class _Emitter:
             return f"{a} != 0"
         if source in (f16, bf16) and target is f32:
             half = "f16_to_f32" if source is f16 else "bf16_to_f32"
-            return f"{self.half(half)}({self.bare(instruction.args[0])})"
+            return f"{self.helper(half)}({self.bare(instruction.args[0])})"
         if target in (f16, bf16) and source is f32:
             half = "f32_to_f16" if target is f16 else "f32_to_bf16"
-            return f"{self.half(half)}({self.bare(instruction.args[0])})"
+            return f"{self.helper(half)}({self.bare(instruction.args[0])})"
         if {source, target} & {f16, bf16}:
             raise self.unsupported(instruction.op)
-        if source is f32:
-            return f"convert_{name}_sat_rtz({self.bare(instruction.args[0])})"
+        if source is f32 and type_.lanes == 1:
+            return f"{self.helper(f'f32_to_{target.name}')}({self.bare(instruction.args[0])})"
         return f"convert_{name}({a})" if type_.lanes > 1 else f"({name}){a}"
-
-    def half(self, name: str) -> str:
-        """The name of a conversion to or from 16-bit floats."""
-        native = f"{name}_native"
-        return self.helper(native if self.target.has("f16") and native in HELPERS else name)
 
     def bitcast(self, instruction: Instruction, args: list[str], type_: MachineType) -> str:
         return f"as_{c_type(type_)}({self.bare(instruction.args[0])})"

@@ -2,7 +2,27 @@
 
 from __future__ import annotations
 
+
+def _saturating(name: str, result: str, least: str, above: str, greatest: str, beyond: str) -> str:
+    """A conversion of floats that truncates and saturates, NaN to 0. `above` is the least float that is not too small,
+    `beyond` the least that is too large. (Drivers differ in what convert_T_sat makes of a NaN.)"""
+    below = f"value < 0.0f ? {least} : 0" if least != "0" else "0"
+    return f"""
+inline {result} f32_to_{name}(float value)
+{{
+  return value >= {beyond} ? {greatest} : value >= {above} ? ({result})value : {below};
+}}
+"""
+
+
 HELPERS: dict[str, str] = {
+    "f32_to_i8": _saturating("i8", "char", "-128", "-128.0f", "127", "128.0f"),
+    "f32_to_i16": _saturating("i16", "short", "-32768", "-32768.0f", "32767", "32768.0f"),
+    "f32_to_i32": _saturating(
+        "i32", "int", "(-2147483647 - 1)", "-2147483648.0f", "2147483647", "2147483648.0f"
+    ),
+    "f32_to_u8": _saturating("u8", "uchar", "0", "0.0f", "255", "256.0f"),
+    "f32_to_u32": _saturating("u32", "uint", "0", "0.0f", "4294967295u", "4294967296.0f"),
     "multiply_add": """
 #ifdef FP_FAST_FMAF
 #define multiply_add(a, b, c) fma(a, b, c)
@@ -32,14 +52,6 @@ inline ushort f32_to_f16(float value)
   vstore_half_rte(value, 0, (__private half *)&bits);
   return bits;
 }
-""",
-    "f16_to_f32_native": """
-#pragma OPENCL EXTENSION cl_khr_fp16 : enable
-inline float f16_to_f32_native(ushort bits) { return convert_float(as_half(bits)); }
-""",
-    "f32_to_f16_native": """
-#pragma OPENCL EXTENSION cl_khr_fp16 : enable
-inline ushort f32_to_f16_native(float value) { return as_ushort(convert_half_rte(value)); }
 """,
     "dot4_ss": """
 inline int dot4_ss(int total, char4 a, char4 b) { return total + a.x * b.x + a.y * b.y + a.z * b.z + a.w * b.w; }
