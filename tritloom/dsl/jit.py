@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import sys
+from collections import Counter
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -83,8 +84,8 @@ class Jitted:
             return self._function(*arguments, **named)
         trace, storages = self._lookup(arguments, named)
         values = bind(_own(trace.bindings, storages), storages)
-        doubled = [i for i in trace.consumed if any(values[i] is v for j, v in enumerate(values) if j != i)]
-        if doubled:
+        uses = Counter(map(id, values)) if trace.consumed else Counter()
+        if any(uses[id(values[number])] > 1 for number in trace.consumed):
             raise DeviceError(
                 "a donated tensor was given to the function a second time",
                 hint="donate copies, or take the argument out of donate=",

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from tritloom.backends.base import Device
 from tritloom.codegen.errors import DeviceError, DTypeError, ShapeError, TritloomError, caller_location
 from tritloom.codegen.ir.dtypes import DType
-from tritloom.codegen.ir.tensor import Node, Shape, topological
+from tritloom.codegen.ir.tensor import Node, Shape, intern, topological
 from tritloom.codegen.ir.tensor_ops import constant, make
 from tritloom.codegen.ir.tensor_rules import describe
 from tritloom.codegen.ir.ternary import TernaryArray
@@ -307,7 +307,7 @@ def as_tensor(value: Any, device: Device | None = None) -> Tensor | None:
 
 def leaf(storage: Storage) -> Tensor:
     """The tensor of some memory."""
-    return Tensor(make("input", key=storage, shape=storage.shape, dtype=storage.dtype))
+    return Tensor(intern("input", (), (("key", storage),), storage.shape, storage.dtype))
 
 
 def _storages(outputs: Sequence[Node]) -> list[Storage]:

@@ -67,17 +67,19 @@ def test_large_scores_do_not_overflow(backend_name: str) -> None:
 
 
 def test_a_cache_gives_what_the_whole_gives(backend_name: str) -> None:
-    """Tokens appended in pieces of 5, 1 and 3 to a cache of 16, of which the rest holds NaN."""
+    """Tokens appended in pieces of 5, 1 and 3 to a cache of 16, of which the rest holds other numbers."""
     device = device_named(backend_name)
     q, k, v = _normal(0, 2, 9, 4, 6), _normal(1, 2, 9, 2, 6), _normal(2, 2, 9, 2, 6)
-    expected = causal_attention(*(tl.array(one, device_named("reference")) for one in (q, k, v))).numpy()
+    whole = [tl.array(one, device_named("reference")) for one in (q, k, v)]
+    expected = causal_attention(whole[0], whole[1], whole[2]).numpy()
     empty = np.full((2, 16, 2, 6), 7.0, np.float32)
     caches = [tl.array(empty, device), tl.array(empty, device)]
 
-    @tl.jit(donate=0)
-    def step(caches: Any, q: Any, k: Any, v: Any, offset: Any) -> Any:
+    def append_and_attend(caches: Any, q: Any, k: Any, v: Any, offset: Any) -> Any:
         caches = [nn.append_rows(caches[0], k, offset), nn.append_rows(caches[1], v, offset)]
-        return caches, nn.causal_attention(q, *caches, offset=offset)
+        return caches, nn.causal_attention(q, caches[0], caches[1], offset=offset)
+
+    step = tl.jit(append_and_attend, donate=0)
 
     at = 0
     for count in (5, 1, 3):

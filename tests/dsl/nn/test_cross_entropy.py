@@ -52,9 +52,8 @@ def test_no_valid_label_is_a_loss_of_zero() -> None:
 
 def test_another_label_may_be_the_ignored_one() -> None:
     h, w, labels = _problem(6, 20, 3, ignored=0)
-    found = nn.linear_cross_entropy(
-        *(tl.array(one, device_named("reference")) for one in (h, w, labels)), ignore=labels[0]
-    )
+    hidden, weight, ids = (tl.array(one, device_named("reference")) for one in (h, w, labels))
+    found = nn.linear_cross_entropy(hidden, weight, ids, ignore=labels[0])
     logits = h.astype("f8") @ w.T
     losses = np.log(np.exp(logits).sum(1)) - logits[np.arange(6), labels]
     np.testing.assert_allclose(found.item(), losses[labels != labels[0]].mean(), rtol=1e-5)
@@ -73,9 +72,11 @@ def test_narrow_weights(dtype: Any) -> None:
 
 def test_narrow_products(backend_name: str) -> None:
     problem = _problem(8, 50, 16)
-    function = tl.jit(
-        lambda *a: tl.value_and_grad(lambda *b: nn.linear_cross_entropy(*b, precision="bf16"), (0, 1))(*a)
-    )
+
+    def narrow(h: Any, w: Any, labels: Any) -> Any:
+        return nn.linear_cross_entropy(h, w, labels, precision="bf16")
+
+    function = tl.jit(tl.value_and_grad(narrow, (0, 1)))
     found = function(*(tl.array(one, device_named(backend_name)) for one in problem))
     exact = tl.value_and_grad(cross_entropy, (0, 1))(
         *(tl.array(one, device_named("reference")) for one in problem)

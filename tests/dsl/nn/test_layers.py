@@ -85,7 +85,7 @@ def test_embedding_and_its_gradient(backend_name: str) -> None:
 def test_adamw(backend_name: str, decay: float) -> None:
     """Ten steps against the algorithm in double precision."""
     parameter = _normal(0, 5, 3)
-    exact, m, v = parameter.astype("f8"), 0.0, 0.0
+    exact, m, v = parameter.astype("f8"), np.zeros(()), np.zeros(())
     state = [_tensor(one, backend_name) for one in (parameter, parameter * 0, parameter * 0)]
     update = tl.jit(
         lambda s, g, step: nn.adamw_update(s[0], g, s[1], s[2], step, 1e-2, weight_decay=decay), donate=0
