@@ -75,7 +75,7 @@ class OuterDot(Accumulation):
             direct = load is not None and ctx.is_lazy(load)
             if lane in operand.axes and not (direct and load and ctx.lanes.is_contiguous(load, lane)):
                 cost += 8.0 / rows
-        return cost
+        return cost * -(-extent(lane) // ctx.width) * ctx.width / extent(lane)
 
     def _source(self, operand: Value, dtype: DType) -> Source:
         ctx, axis, lane = self.ctx, self.dot.axis, self.lane

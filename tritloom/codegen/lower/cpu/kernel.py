@@ -46,8 +46,8 @@ class Lowering(Context):
     def __init__(self, kernel: Kernel, target: Target):
         affine = AffineAnalysis()
         width = max(target.vector_bits // 32, 1)
-        super().__init__(kernel, target, Lanes(kernel, width, affine), affine)
         self.uses = Uses(kernel)
+        super().__init__(kernel, target, Lanes(kernel, width, affine, self.uses), affine)
         self._decided: dict[Value, bool] = {}
         self._forms: dict[Value, Axis | None] = {}
         """The lane axis in which each value was computed."""

@@ -29,6 +29,7 @@ from tritloom.codegen.ir.tile import (
 )
 from tritloom.codegen.lower.affine import AffineAnalysis
 from tritloom.codegen.lower.cpu.tiles import extent
+from tritloom.codegen.lower.cpu.uses import Uses
 
 _LOOP_WEIGHT = 16
 """How often a loop's body is taken to run."""
@@ -39,8 +40,9 @@ _STRIDED = -0.25
 class Lanes:
     """The lane axis of each value of a kernel, for vectors of `width` lanes."""
 
-    def __init__(self, kernel: Kernel, width: int, affine: AffineAnalysis):
+    def __init__(self, kernel: Kernel, width: int, affine: AffineAnalysis, uses: Uses):
         self.width = width
+        self._uses = uses
         self._affine = affine
         self._score: dict[Axis, float] = {}
         self._parent: dict[Value, Value] = {}
@@ -71,14 +73,20 @@ class Lanes:
         self._chosen: dict[Value, Axis | None] = {}
 
     def _count(self, access: Load | Store, weight: float) -> None:
-        """Add what an access says about its axes to their scores."""
+        """Add what an access says about its axes to their scores.
+
+        What only a dot reads says little: dots read an operand along any axis.
+        """
+        strided = _STRIDED
+        if isinstance(access, Load) and self._uses.only_in_dots(access):
+            strided = 0.0
         axes = union(*(index.axes for index in access.indices))
         elements = weight
         for axis in axes:
             elements *= extent(axis)
         for axis in axes:
             used = extent(axis) / (-(-extent(axis) // self.width) * self.width)
-            worth = used if self.is_contiguous(access, axis) else _STRIDED
+            worth = used if self.is_contiguous(access, axis) else strided
             self._score[axis] = self._score.get(axis, 0.0) + worth * elements
 
     def is_contiguous(self, access: Load | Store, axis: Axis) -> bool:
