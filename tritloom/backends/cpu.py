@@ -7,6 +7,7 @@ to the instructions of that level, where it has them.
 from __future__ import annotations
 
 import functools
+import hashlib
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -16,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tritloom import codegen
 from tritloom.backends.base import Backend, Device, DeviceBuffer, Executable, Missing, Program
 from tritloom.backends.cache import Cache
 from tritloom.backends.cpu_compiler import Compiler
@@ -25,16 +27,17 @@ from tritloom.backends.cpu_launch import (
     allocate,
     argument_words,
     check_launch,
+    llvm_source,
     memory_of,
     overlapping,
 )
 from tritloom.backends.cpu_program import CPUProgram
 from tritloom.backends.cpu_runtime import ARGUMENTS, CHUNK, FUNCTION, PROGRAMS, Pool, new_table, thread_count
-from tritloom.codegen.compile import emit, lower
 from tritloom.codegen.emit.llvm import isa_of
 from tritloom.codegen.errors import DeviceError
 from tritloom.codegen.ir.template import Plan
 from tritloom.codegen.ir.tile import Kernel
+from tritloom.codegen.ir.tile_printer import format_kernel
 from tritloom.codegen.target import Target
 from tritloom.codegen.targets import host_cpu
 from tritloom.codegen.targets import target as target_of
@@ -87,8 +90,17 @@ class CPUDevice(Device):
         """The kernel's machine code; `may_alias` if some of its buffers will overlap."""
         found = self._compiled.get((kernel, may_alias))
         if found is None:
-            source = emit(lower(kernel, self.target), self.target, may_alias=may_alias)
-            found = CPUExecutable(self, kernel, source, self.compiler.load(kernel.name, source))
+            parts = (
+                codegen_fingerprint(),
+                format_kernel(kernel, locations=False),
+                str(may_alias),
+                repr(self.target),
+            )
+            key = hashlib.sha256("\0".join(parts).encode()).hexdigest()
+            function = self.compiler.load(
+                kernel.name, lambda: llvm_source(kernel, self.target, may_alias), key
+            )
+            found = CPUExecutable(self, kernel, may_alias, function)
             while len(self._compiled) >= KEPT:
                 del self._compiled[next(iter(self._compiled))]
             self._compiled[kernel, may_alias] = found
@@ -130,6 +142,15 @@ class CPUDevice(Device):
 
     def synchronize(self) -> None:
         """Launches return when they are done."""
+
+
+@functools.cache
+def codegen_fingerprint() -> str:
+    """A hash of the compiler's own text: what it made is not taken for what it would make now."""
+    total = hashlib.sha256()
+    for path in sorted(Path(codegen.__file__).parent.rglob("*.py")):
+        total.update(path.read_bytes())
+    return total.hexdigest()
 
 
 class _SharedPool:

@@ -6,6 +6,7 @@ import ctypes
 import hashlib
 import itertools
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,17 +50,24 @@ class Compiler:
             )
         return self._machine
 
-    def object_code(self, name: str, ir: str) -> bytes:
-        """The object file of a module. Raises CompileError with LLVM's words if the module is malformed."""
+    def object_code(self, name: str, ir: str | Callable[[], str], key: str = "") -> bytes:
+        """The object file of a module in LLVM IR, or of what a function returns, called if it is not in the cache.
+
+        `key` stands for all that the module depends on; by default it is its text. Raises CompileError with LLVM's
+        words if the module is malformed.
+        """
         target = self.target
+        if not key:
+            key = ir = ir if isinstance(ir, str) else ir()
         versions = (llvmlite.__version__, *llvm.llvm_version_info)
-        parts = (*map(str, versions), target.llvm_triple, target.llvm_cpu, target.llvm_features, ir)
-        key = hashlib.sha256("\0".join(parts).encode()).hexdigest()
-        cached = self.cache.get(key)
+        parts = (*map(str, versions), target.llvm_triple, target.llvm_cpu, target.llvm_features, key)
+        entry = hashlib.sha256("\0".join(parts).encode()).hexdigest()
+        cached = self.cache.get(entry)
         if cached is None:
+            text = ir if isinstance(ir, str) else ir()
             with _lock:
-                cached = self._compile(name, ir)
-            self.cache.put(key, cached)
+                cached = self._compile(name, text)
+            self.cache.put(entry, cached)
         return cached
 
     def _compile(self, name: str, ir: str) -> bytes:
@@ -93,9 +101,9 @@ class Compiler:
             text: str = self._target_machine().emit_assembly(self._optimised(name, ir))
         return text
 
-    def load(self, name: str, ir: str) -> NativeFunction:
-        """The function `name` of a module, compiled and loaded into this process."""
-        code = self.object_code(name, ir)
+    def load(self, name: str, ir: str | Callable[[], str], key: str = "") -> NativeFunction:
+        """The function `name` of a module (see :meth:`object_code`), compiled and loaded into this process."""
+        code = self.object_code(name, ir, key)
         with _lock:
             if self._jit is None:
                 self._target_machine()

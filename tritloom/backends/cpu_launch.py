@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from tritloom.backends.base import Device, DeviceBuffer, Executable
 from tritloom.backends.cpu_compiler import NativeFunction
+from tritloom.codegen.compile import emit, lower
 from tritloom.codegen.errors import OutOfMemoryError, ShapeError
 from tritloom.codegen.ir.dtypes import f32
 from tritloom.codegen.ir.tile import Kernel, Mode, evaluate_size
@@ -39,11 +40,21 @@ class CPUBuffer(DeviceBuffer):
 class CPUExecutable(Executable):
     """Machine code of a kernel."""
 
-    def __init__(self, device: Device, kernel: Kernel, source: str, function: NativeFunction):
+    def __init__(self, device: Device, kernel: Kernel, may_alias: bool, function: NativeFunction):
         self.device = device
         self.kernel = kernel
-        self.source = source
         self.function = function
+        self._may_alias = may_alias
+
+    @property
+    def source(self) -> str:  # type: ignore[override]
+        """The LLVM IR, made anew: machine code from the cache comes without it."""
+        return llvm_source(self.kernel, self.device.target, self._may_alias)
+
+
+def llvm_source(kernel: Kernel, target: Target, may_alias: bool) -> str:
+    """The LLVM IR of a kernel; `may_alias` if some of its buffers will overlap."""
+    return emit(lower(kernel, target), target, may_alias=may_alias)
 
 
 def allocate(device: Device, nbytes: int) -> CPUBuffer:
