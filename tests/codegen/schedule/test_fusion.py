@@ -143,6 +143,15 @@ def test_no_cycle_between_kernels() -> None:
     check([op("add", op("mul", a, a), b), op("add", a, make("dot", [b, w]))], [x, w], tolerance=1e-4)
 
 
+def test_a_product_is_not_fused_with_what_it_reads() -> None:
+    x, w = tensor("x", 8, 16), tensor("w", 16, 16)
+    first = make("dot", [x, w])
+    second = make("dot", [first, w])
+    assert len(check([op("add", first, second)], [x, w], tolerance=1e-4).launches) == 2
+    turned = make("dot", [make("dot", [x, x]), make("dot", [x, x])])
+    check([op("add", turned, make("permute", [turned], order=(1, 0)))], [x], tolerance=1e-4)
+
+
 def test_a_wide_program_keeps_row_statistics_for_the_backward_pass() -> None:
     x, gain, dy = tensor("x", 12, 64), tensor("g", 64), tensor("dy", 12, 64)
     y = rms_norm(x, gain)

@@ -187,7 +187,9 @@ class Program:
         for cluster in wanted:
             if cluster is joined or not self._compatible(node, joined, cluster):
                 continue
-            if len(cluster.nodes) + len(joined.nodes) <= MAX_NODES and not self._waits(joined, cluster):
+            small = len(cluster.nodes) + len(joined.nodes) <= MAX_NODES
+            aligned = self._aligned(joined, cluster) and self._aligned(cluster, joined)
+            if small and aligned and not self._waits(joined, cluster):
                 joined = self._merge(joined, cluster)
 
     def _fits(self, node: Node, source: Node, alignment: Alignment, cluster: Cluster) -> bool:
@@ -221,6 +223,18 @@ class Program:
             return other.contraction <= SMALL_CONTRACTION
         return False
 
+    def _aligned(self, reader: Cluster, other: Cluster) -> bool:
+        """Whether all that a cluster reads of another may be computed in one kernel with it.
+
+        What depends on no reduction or product may be computed again at any index; the rest only row by row.
+        """
+        return all(
+            source not in self.rooted or self._fits(node, source, alignment, other)
+            for node in reader.nodes
+            for source, alignment in self.reads[node]
+            if source in self.cluster and self.of(source) is other
+        )
+
     def _merge(self, joined: Cluster, other: Cluster) -> Cluster:
         """`joined` merged into `other` or, for a product in the kernel of a larger one, `other` into `joined`."""
         if joined.kind is Kind.DOT:
@@ -230,6 +244,10 @@ class Program:
         other.final = max(other.final, joined.final)
         other.sources |= joined.sources
         joined.into = other
+        for node in other.nodes:
+            reads = (source for source, _ in self.reads[node]) if node in self.reads else ()
+            if any(source in self.rooted and self._computed_with(source, node) for source in reads):
+                self.rooted.add(node)
         return other
 
     # cycles
