@@ -135,9 +135,9 @@ def generate(base: Path | None, **options: Any) -> None:
 @click.option("--kv-heads", default=2, show_default=True, type=click.IntRange(1))
 @click.option("--vocab", default=4096, show_default=True, type=click.IntRange(259))
 @click.option("--context", default=256, show_default=True, type=click.IntRange(2))
-@click.option("--batch", default=16, show_default=True, type=click.IntRange(1))
-@click.option("--steps", default=4000, show_default=True, type=click.IntRange(1))
-@click.option("--learning-rate", default=2e-3, show_default=True)
+@click.option("--batch", default=32, show_default=True, type=click.IntRange(1))
+@click.option("--steps", default=4800, show_default=True, type=click.IntRange(1))
+@click.option("--learning-rate", default=4e-3, show_default=True)
 @_seed
 @_json
 @_reported

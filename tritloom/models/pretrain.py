@@ -47,9 +47,9 @@ class PretrainSettings:
     kv_heads: int = 2
     vocab: int = 4096
     context: int = 256
-    batch: int = 16
-    steps: int = 4000
-    learning_rate: float = 2e-3
+    batch: int = 32
+    steps: int = 4800
+    learning_rate: float = 4e-3
     weight_decay: float = 0.05
     seed: int = 0
 

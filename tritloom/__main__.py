@@ -1,0 +1,5 @@
+"""`python -m tritloom`: the command line."""
+
+from tritloom.models.cli import main
+
+main()
