@@ -15,9 +15,9 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from tritloom import __version__
 from tritloom.codegen.errors import TritloomError
 from tritloom.models.config import PROJECTIONS
+from tritloom.version import VERSION
 
 P = ParamSpec("P")
 
@@ -50,7 +50,7 @@ def _reported(command: Callable[P, None]) -> Callable[P, None]:
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(__version__)
+@click.version_option(VERSION)
 def main() -> None:
     """Fine-tune and run BitNet (1.58-bit) language models on your own devices."""
 
@@ -136,7 +136,7 @@ def generate(base: Path | None, **options: Any) -> None:
 @click.option("--vocab", default=4096, show_default=True, type=click.IntRange(259))
 @click.option("--context", default=256, show_default=True, type=click.IntRange(2))
 @click.option("--batch", default=32, show_default=True, type=click.IntRange(1))
-@click.option("--steps", default=4800, show_default=True, type=click.IntRange(1))
+@click.option("--steps", default=2400, show_default=True, type=click.IntRange(1))
 @click.option("--learning-rate", default=4e-3, show_default=True)
 @_seed
 @_json

@@ -48,7 +48,7 @@ class PretrainSettings:
     vocab: int = 4096
     context: int = 256
     batch: int = 32
-    steps: int = 4800
+    steps: int = 2400
     learning_rate: float = 4e-3
     weight_decay: float = 0.05
     seed: int = 0
