@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.codegen.schedule.programs import CPU, GPU, check, op, scalar, tensor
-from tritloom.codegen.ir.dtypes import f32, i8, ternary
+from tritloom.codegen.ir.dtypes import f32, i8, i32, ternary
 from tritloom.codegen.ir.tensor import Node
 from tritloom.codegen.ir.tensor_ops import make
 from tritloom.codegen.schedule import explain, schedule
@@ -168,3 +168,10 @@ def test_explain_names_operations_and_counts() -> None:
     assert "reduce_sum" in text
     assert "rsqrt" in text
     assert "launches: 1 of 1 kernels (one an operation: 7)" in text
+    assert "reads 1.2 KiB, writes 1.0 KiB" in text
+
+
+def test_explain_counts_the_rows_that_are_looked_up() -> None:
+    table, ids = tensor("table", 1000, 64), tensor("ids", 4, dtype=i32)
+    outputs = [make("gather", [table, ids])]
+    assert "reads 1.0 KiB, writes 1.0 KiB" in explain(schedule(outputs, [table, ids], CPU), outputs)

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.codegen.schedule.programs import CPU, check, op, scalar, tensor
+from tritloom.codegen.errors import ShapeError
 from tritloom.codegen.ir.tensor_ops import make
 from tritloom.codegen.schedule import schedule
 from tritloom.codegen.schedule.memory import Life, lives, place
@@ -114,6 +115,14 @@ def test_a_donation_of_another_size_is_not_taken() -> None:
     assert plan.outputs == plan.inputs[:1]
     plan = schedule([op("add", x, scalar(1.0))], [x, y], CPU, {0: 1})
     assert plan.outputs[0] not in plan.inputs
+
+
+def test_wrong_requests() -> None:
+    x, y = tensor("x", 30), tensor("y", 30)
+    with pytest.raises(ShapeError, match="not bound"):
+        schedule([op("add", x, y)], [x], CPU)
+    with pytest.raises(ShapeError, match="two outputs"):
+        schedule([op("add", x, y), op("sub", x, y)], [x, y], CPU, {0: 0, 1: 0})
 
 
 def test_inputs_survive() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from tritloom.codegen.errors import ShapeError
 from tritloom.codegen.ir.template import Plan
 from tritloom.codegen.ir.tensor import Node
 from tritloom.codegen.schedule.build import KernelMaker
@@ -20,8 +21,13 @@ def schedule(
     """The plan of a program for a target.
 
     `inputs` are `input` nodes in the order in which they will be bound. `donate` maps an output's number to that of an
-    input of the same dtype and size whose memory it may take over: that output is then the input's tensor.
+    input of the same dtype and size whose memory it may take over: that output is then the input's tensor. Raises
+    ShapeError for an input that is missing, or one that two outputs are to take over.
     """
+    if donate and len(set(donate.values())) < len(donate):
+        raise ShapeError(
+            "two outputs are to take over the memory of one input", hint="donate it to one of them"
+        )
     maker = _makers.setdefault(target, KernelMaker(target))
     return Planner(outputs, inputs, target, donate or {}, maker).plan()
 

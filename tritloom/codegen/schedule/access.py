@@ -12,8 +12,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from tritloom.codegen.ir.tensor import Shape
-from tritloom.codegen.schedule.elements import Element
-from tritloom.codegen.schedule.expressions import ZERO, Expression, Indices, Range, of
+from tritloom.codegen.schedule.expressions import ZERO, Element, Expression, Indices, Range, of
 from tritloom.codegen.schedule.groups import Group
 
 Dimensions = tuple[tuple[int, Expression], ...]

@@ -18,8 +18,7 @@ from tritloom.codegen.ir.tile import Axis, BinaryOp, Buffer, Kernel, Mode, Reduc
 from tritloom.codegen.ir.tile_builder import Builder
 from tritloom.codegen.schedule.access import Accesses, Dimensions, accesses
 from tritloom.codegen.schedule.blocks import INNER_DOT, OUTER_DOT, TERNARY_DOT, choose
-from tritloom.codegen.schedule.elements import Element
-from tritloom.codegen.schedule.expressions import Data, Expression, Quotient, Range, Remainder
+from tritloom.codegen.schedule.expressions import Data, Element, Expression, Quotient, Range, Remainder
 from tritloom.codegen.schedule.groups import Group, Write, children, data
 from tritloom.codegen.target import Target
 

@@ -17,36 +17,18 @@ from tritloom.codegen.ir.dtypes import DType, bool_, f32, i32
 from tritloom.codegen.ir.tensor import Node
 from tritloom.codegen.ir.tensor_ops import BINARY, REDUCTIONS, UNARY
 from tritloom.codegen.ir.tile import BinaryOp, ReduceOp, UnaryOp
-from tritloom.codegen.schedule.expressions import ZERO, Data, Expression, Indices, Range, number, of, reshape
-
-Operation = UnaryOp | BinaryOp | ReduceOp | None
-
-
-@dataclass(eq=False, slots=True)
-class Element:
-    """One scalar as a function of the ranges in `free`.
-
-    `kind` is "constant", "index", "load", "unary", "binary", "select", "cast", "reduce" or "dot". The last operand of a
-    load is its guard, if it has one. `level` counts the reductions that must be done before it.
-    """
-
-    kind: str
-    dtype: DType
-    operation: Operation
-    operands: tuple[Element, ...]
-    free: frozenset[Range]
-    level: int
-    serial: int
-    location: SourceLocation | None
-    value: float | int | bool = 0
-    expression: Expression = ZERO
-    node: Node | None = None
-    """Of a load: the stored tensor."""
-    shape: tuple[int, ...] = ()
-    """Of a load: the shape as which the tensor is read."""
-    indices: Indices = ()
-    ranges: tuple[Range, ...] = ()
-    """Of a reduction or dot: what it binds."""
+from tritloom.codegen.schedule.expressions import (
+    ZERO,
+    Data,
+    Element,
+    Expression,
+    Indices,
+    Operation,
+    Range,
+    number,
+    of,
+    reshape,
+)
 
 
 @dataclass(slots=True)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from collections.abc import Sequence
 
 from tritloom.codegen.ir.template import Launch, Plan, PlanTensor
 from tritloom.codegen.ir.tensor import Node
-from tritloom.codegen.ir.tile import Mode
+from tritloom.codegen.ir.tile import Buffer, Let, Load, Mode, evaluate_size
 from tritloom.codegen.schedule.groups import Group
 from tritloom.codegen.schedule.normalise import live
 from tritloom.codegen.schedule.storing import nbytes
@@ -18,11 +20,7 @@ _SILENT = MOVEMENT | LEAVES | {"item", "cast", "input"}
 def note(launch: Launch, tensors: Sequence[PlanTensor], nodes: Sequence[Node], made: Group | None) -> str:
     """One launch: the kernel, its grid, the user's operations with their lines, and the bytes that it moves."""
     kernel = launch.kernel
-    read = written = 0
-    for buffer, number in zip(kernel.buffers, launch.tensors, strict=True):
-        size = tensors[number].nbytes
-        read += size if buffer.mode is not Mode.OUT else 0
-        written += size if buffer.mode is not Mode.IN else 0
+    read, written = _moved(launch, tensors)
     names = [node.op for node in nodes if node.op not in _SILENT] or [nodes[-1].op]
     places = dict.fromkeys(str(node.location) for node in nodes if node.location is not None)
     grid = "x".join(map(str, kernel.grid(dict(launch.sizes)))) or "1"
@@ -30,6 +28,23 @@ def note(launch: Launch, tensors: Sequence[PlanTensor], nodes: Sequence[Node], m
     return (
         f"{kernel.name} [{grid}]: {', '.join(names)}{where}; reads {_bytes(read)}, writes {_bytes(written)}"
     )
+
+
+def _moved(launch: Launch, tensors: Sequence[PlanTensor]) -> tuple[int, int]:
+    """Bytes that a launch reads and writes: each element once, and of a table no more rows than are looked up."""
+    sizes = dict(launch.sizes)
+    touched: Counter[Buffer] = Counter()
+    for statement in launch.kernel.body.walk():
+        if isinstance(statement, Let) and isinstance(statement.value, Load):
+            load = statement.value
+            elements = math.prod(evaluate_size(axis.size, sizes) for axis in load.axes)
+            touched[load.buffer] += elements * load.dtype.bits // 8
+    read = written = 0
+    for buffer, number in zip(launch.kernel.buffers, launch.tensors, strict=True):
+        size = tensors[number].nbytes
+        read += min(size, touched[buffer])
+        written += size if buffer.mode is not Mode.IN else 0
+    return read, written
 
 
 def explain(plan: Plan, outputs: Sequence[Node]) -> str:
@@ -42,10 +57,7 @@ def explain(plan: Plan, outputs: Sequence[Node]) -> str:
         before_bytes += nbytes(node) + sum(
             nbytes(operand) for operand in node.inputs if operand.op not in LEAVES
         )
-    after_bytes = 0
-    for launch in plan.launches:
-        for buffer, number in zip(launch.kernel.buffers, launch.tensors, strict=True):
-            after_bytes += plan.tensors[number].nbytes * (2 if buffer.mode is Mode.INOUT else 1)
+    after_bytes = sum(sum(_moved(launch, plan.tensors)) for launch in plan.launches)
     kernels = len({id(launch.kernel) for launch in plan.launches})
     lines = [f"{number:4d}  {text}" for number, text in enumerate(plan.notes)]
     lines.append(

@@ -2,7 +2,8 @@
 
 A :class:`Range` is one loop or one dimension of the grid of a kernel that is being made. Movement operations rewrite
 expressions over ranges and leave no code; quotients and remainders appear only where a dimension is cut across the
-boundaries of another, and the scheduler then splits the range so that they vanish.
+boundaries of another, and the scheduler then splits the range so that they vanish. An index may itself be an
+:class:`Element` that is read from memory, so what an element is stands here too.
 """
 
 from __future__ import annotations
@@ -11,10 +12,12 @@ import itertools
 import math
 from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from tritloom.codegen.schedule.elements import Element
+from tritloom.codegen.errors import SourceLocation
+from tritloom.codegen.ir.dtypes import DType
+from tritloom.codegen.ir.tensor import Node
+from tritloom.codegen.ir.tile import BinaryOp, ReduceOp, UnaryOp
 
 _serial = itertools.count()
 
@@ -209,6 +212,35 @@ def _collect(constant: int, terms: Iterable[tuple[Atom, int]]) -> Expression:
 
 Indices = tuple[Expression, ...]
 """One expression for each dimension of a tensor."""
+
+Operation = UnaryOp | BinaryOp | ReduceOp | None
+
+
+@dataclass(eq=False, slots=True)
+class Element:
+    """One scalar as a function of the ranges in `free`.
+
+    `kind` is "constant", "index", "load", "unary", "binary", "select", "cast", "reduce" or "dot". The last operand of a
+    load is its guard, if it has one. `level` counts the reductions that must be done before it.
+    """
+
+    kind: str
+    dtype: DType
+    operation: Operation
+    operands: tuple[Element, ...]
+    free: frozenset[Range]
+    level: int
+    serial: int
+    location: SourceLocation | None
+    value: float | int | bool = 0
+    expression: Expression = ZERO
+    node: Node | None = None
+    """Of a load: the stored tensor."""
+    shape: tuple[int, ...] = ()
+    """Of a load: the shape as which the tensor is read."""
+    indices: Indices = ()
+    ranges: tuple[Range, ...] = ()
+    """Of a reduction or dot: what it binds."""
 
 
 def combine(indices: Iterable[Expression], shape: Iterable[int]) -> Expression:

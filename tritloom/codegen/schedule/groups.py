@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 from tritloom.codegen.ir.tensor import Node, Shape
 from tritloom.codegen.ir.tensor_ops import REDUCTIONS
-from tritloom.codegen.schedule.elements import Cuts, Element, Elements
+from tritloom.codegen.schedule.elements import Cuts, Elements
 from tritloom.codegen.schedule.expressions import (
     ZERO,
     Data,
+    Element,
     Expression,
     Indices,
     Quotient,

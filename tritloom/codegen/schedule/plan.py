@@ -13,8 +13,9 @@ from tritloom.codegen.ir.tile import Mode
 from tritloom.codegen.schedule.access import accesses
 from tritloom.codegen.schedule.blocks import COLUMN, table
 from tritloom.codegen.schedule.build import Built, KernelMaker
-from tritloom.codegen.schedule.elements import Cuts, Element, Elements
+from tritloom.codegen.schedule.elements import Cuts, Elements
 from tritloom.codegen.schedule.explain import note
+from tritloom.codegen.schedule.expressions import Element
 from tritloom.codegen.schedule.fuse import Cluster, Program
 from tritloom.codegen.schedule.groups import Group, children, group
 from tritloom.codegen.schedule.memory import ALIGNMENT, lives, place

@@ -9,8 +9,8 @@ from tritloom.codegen.ir.tensor import Node
 from tritloom.codegen.ir.ternary import WEIGHTS_PER_WORD, TernaryLayout
 from tritloom.codegen.ir.tile import BinaryOp, Kernel, Mode, ReduceOp
 from tritloom.codegen.ir.tile_builder import Builder
-from tritloom.codegen.schedule.elements import Element, Elements
-from tritloom.codegen.schedule.expressions import Range, number, of
+from tritloom.codegen.schedule.elements import Elements
+from tritloom.codegen.schedule.expressions import Element, Range, number, of
 from tritloom.codegen.schedule.groups import Group, Write
 
 
