@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import tempfile
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +14,7 @@ import pytest
 
 from tests import support
 from tests.opencl_icd import ensure_icds
+from tritloom.backends import cache
 
 ensure_icds()
 
@@ -28,12 +31,21 @@ _ran: Counter[str] = Counter()
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """The option that writes the expected texts of `golden` anew."""
-    parser.addoption("--update-golden", action="store_true", help="write tests/golden anew instead of comparing")
+    parser.addoption(
+        "--update-golden", action="store_true", help="write tests/golden anew instead of comparing"
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Refuse a misspelt backend name before any test runs."""
+    """Refuse a misspelt backend name before any test runs; keep compiled code in a folder of this run.
+
+    Under xdist the workers inherit the folder, so what one of them compiled the others only load.
+    """
     support.required_backends()
+    if not hasattr(config, "workerinput"):
+        folder = tempfile.mkdtemp(prefix="tritloom-cache-")
+        os.environ[cache.VARIABLE] = folder
+        config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

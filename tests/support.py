@@ -76,7 +76,9 @@ def device_named(backend: str) -> Device:
     """The device on which a backend's tests run programs."""
     from tritloom.backends import registry
 
-    return registry.device({"opencl-pocl": "opencl:portable", "opencl-intel": "opencl:intel"}.get(backend, backend))
+    return registry.device(
+        {"opencl-pocl": "opencl:portable", "opencl-intel": "opencl:intel"}.get(backend, backend)
+    )
 
 
 def _missing_opencl(name: str) -> str | None:

@@ -16,8 +16,9 @@ import pytest
 
 from tests.support import REPOSITORY
 
-FLOORS: Final = ("tritloom.codegen", "tritloom.backends", "tritloom.dsl", "tritloom.models")
-"""From the ground up. A floor imports from itself and from the floors before it."""
+GROUND: Final = "tritloom.codegen"
+FLOORS: Final = ("tritloom.version", GROUND, "tritloom.backends", "tritloom.dsl", "tritloom.models")
+"""From the foundation up. A floor imports from itself and from the floors before it."""
 
 ROOMS: Final[dict[str, tuple[str, ...]]] = {
     "errors": (),
@@ -32,7 +33,7 @@ ROOMS: Final[dict[str, tuple[str, ...]]] = {
 }
 """The rooms of tritloom.codegen (folders and files), each with the other rooms it may import from."""
 
-FACES: Final = ("tritloom", "tritloom.codegen")
+FACES: Final = ("tritloom", "tritloom.__main__", GROUND)
 """Modules that only gather what users need: they import from any room, and no room imports from them."""
 
 SIGNPOSTS: Final = ("codegen", "backends", "dsl", "models")
@@ -120,7 +121,7 @@ def floor_problems(modules: dict[str, Module]) -> list[str]:
             above = _floor(found.target)
             if found.target.partition(".")[0] in SIGNPOSTS:
                 problems.append(f"{line}: write tritloom.{found.target}, the link is a signpost")
-            elif found.target == "tritloom":
+            elif found.target in ("tritloom", "tritloom.__main__"):
                 problems.append(f"{line}: the public face stands above every floor")
             elif found.target not in modules:
                 problems.append(f"{line}: there is no such module")
@@ -133,7 +134,7 @@ def room_problems(modules: dict[str, Module]) -> list[str]:
     """Imports between rooms of the ground floor that the table does not allow; rooms that it does not know."""
     problems = []
     for module in modules.values():
-        if not _within(module.name, FLOORS[0]) or module.name in FACES:
+        if not _within(module.name, GROUND) or module.name in FACES:
             continue
         room = _room(module.name)
         if room not in ROOMS:
@@ -141,9 +142,9 @@ def room_problems(modules: dict[str, Module]) -> list[str]:
             continue
         for found in imports_of(module, modules):
             line = f"{found.source} imports {found.target} ({found.where})"
-            if found.target == FLOORS[0]:
+            if found.target == GROUND:
                 problems.append(f"{line}: import the room itself, not the face of the floor")
-            elif _within(found.target, FLOORS[0]) and _room(found.target) not in (room, *ROOMS[room]):
+            elif _within(found.target, GROUND) and _room(found.target) not in (room, *ROOMS[room]):
                 allowed = ", ".join(ROOMS[room]) or "no other room"
                 problems.append(f"{line}: {room} may import from {allowed}")
     return problems
@@ -215,6 +216,8 @@ def test_the_root_shows_every_floor() -> None:
 
 GOOD: Final = {
     "__init__.py": "from tritloom.dsl import kernel",
+    "__main__.py": "from tritloom.models import f",
+    "version.py": "",
     "codegen/__init__.py": "",
     "codegen/errors.py": "import os",
     "codegen/ir/__init__.py": "from tritloom.codegen.ir.tile import Tile",
@@ -225,7 +228,7 @@ GOOD: Final = {
     "codegen/schedule/__init__.py": "from tritloom.codegen.ir import Tile",
     "backends/__init__.py": "from tritloom.codegen.emit import show",
     "dsl/__init__.py": "from tritloom import backends\nkernel = 1",
-    "models/__init__.py": "def f():\n    from tritloom.dsl import kernel",
+    "models/__init__.py": "from tritloom import version\ndef f():\n    from tritloom.dsl import kernel",
 }
 
 
@@ -261,6 +264,12 @@ def test_a_good_tree_has_no_problems(tmp_path: Path, rule: Rule) -> None:
         ),
         (floor_problems, {"models/cli.py": "import tritloom as tl"}, "public face"),
         (floor_problems, {"models/cli.py": "from tritloom import __version__"}, "public face"),
+        (floor_problems, {"models/cli.py": "import tritloom.__main__"}, "public face"),
+        (
+            floor_problems,
+            {"version.py": "import tritloom.codegen.errors"},
+            "tritloom.codegen is above tritloom.version",
+        ),
         (floor_problems, {"models/cli.py": "from codegen.ir import tile"}, "signpost"),
         (floor_problems, {"models/cli.py": "import tritloom.models.absent"}, "no such module"),
         (floor_problems, {"tools.py": ""}, "stands on none of the floors"),

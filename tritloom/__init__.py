@@ -75,8 +75,9 @@ from tritloom.dsl.kernel import kernel
 from tritloom.dsl.language import blocks, inout, load, out, programs, static, store, tunable, whole
 from tritloom.dsl.tensor import Tensor, TraceError, array, dot, matmul, realise
 from tritloom.dsl.tree import StructureError, tree_flatten, tree_leaves, tree_map, tree_unflatten
+from tritloom.version import VERSION
 
-__version__ = "0.1.0"
+__version__ = VERSION
 
 from_numpy = array
 

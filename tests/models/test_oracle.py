@@ -16,7 +16,8 @@ ADAPTERS = {"online": "master", "offline": "packed"}
 
 def _moved_rows(found: np.ndarray, expected: np.ndarray, within: float) -> np.ndarray:
     """Which token rows differ by more than `within` somewhere."""
-    return np.abs(found - expected).max(axis=-1) > within
+    moved: np.ndarray = np.abs(found - expected).max(axis=-1) > within
+    return moved
 
 
 @pytest.mark.parametrize("form", FORMS)

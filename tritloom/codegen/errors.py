@@ -56,9 +56,11 @@ def caller_location() -> SourceLocation | None:
 @lru_cache(maxsize=4096)
 def _location(code: CodeType, instruction: int, line: int) -> SourceLocation:
     found = next(islice(code.co_positions(), instruction // 2, None), None)
-    if found is None or found[0] != line or found[2] is None:
+    if found is None:
         return SourceLocation(code.co_filename, line)
-    _, end_line, column, end_column = found
+    start_line, end_line, column, end_column = found
+    if start_line != line or column is None:
+        return SourceLocation(code.co_filename, line)
     return SourceLocation(code.co_filename, line, column, end_column if end_line == line else None)
 
 

@@ -79,7 +79,7 @@ class Op(Enum):
     CONST = "const"  # attribute: a number (all lanes) or a tuple of one number a lane
     SIZE = "size"  # attribute: a size's or scalar's name; scalar i32 or f32
     PROGRAM = "program"  # the program's number in the grid: scalar i32
-    THREAD = "thread"  # the thread's number in its workgroup: scalar i32; attribute: 0 or 1 for its x or y alone
+    THREAD = "thread"  # the thread's number in its workgroup: scalar i32; attribute: 0 or 1 for its x or y
     ADD = "add"
     SUB = "sub"
     MUL = "mul"
@@ -114,7 +114,7 @@ class Op(Enum):
     INSERT = "insert"  # vector, scalar; attribute: the lane
     SHUFFLE = "shuffle"  # a, b; attribute: for each result lane an index into the lanes of a then b
     REDUCE = "reduce"  # lanes to a scalar; attribute: add min max
-    LOAD = "load"  # index [, bool mask]; attribute: Memory. Lanes are neighbours in memory; masked lanes give 0
+    LOAD = "load"  # index [, bool mask]; attribute: Memory. Lanes are neighbours in memory, masked ones 0
     STORE = "store"  # index, value [, mask]; attribute: Memory
     GATHER = "gather"  # index vector [, mask]; attribute: Memory
     SCATTER = "scatter"  # index vector, value [, mask]; attribute: Memory
@@ -207,6 +207,6 @@ class Function:
     arrays: list[Memory]
     body: Body
     width: int = 0
-    """Threads along x, of which `threads` is a multiple: thread t is at x = t % width, y = t // width. 0: all of them."""
+    """Threads along x, a divisor of `threads`: thread t is at x = t % width, y = t // width. 0: all of them."""
     comment: str = ""
     """What a reader of the emitted source should know: the program's blocks and the like."""

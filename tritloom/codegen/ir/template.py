@@ -70,7 +70,7 @@ class KernelTemplate(ABC):
 
     @abstractmethod
     def build(self, configuration: Configuration, static: Mapping[str, int], target: Target) -> Kernel:
-        """The tile kernel; the same object for the same arguments. `static` has a value for each name of `self.static`."""
+        """The tile kernel, the same object for the same arguments. `static` has a value for each of `self.static`."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)

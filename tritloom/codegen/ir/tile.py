@@ -2,9 +2,9 @@
 
 A kernel is a grid of *programs*; a program works on whole *tiles*. A tile's axes are named: each is an :class:`Axis`, a
 range of indices cut into blocks, and a tile is a value for each combination of its axes' indices. So broadcasting,
-contraction and masking follow from the names: `x[m, k] * g[k]` has the axes m and k, `dot(a, b, k)` of [m, k] and [n, k]
-has m and n, and an index past an axis' size is masked everywhere: it is never loaded, never stored, and is neutral in
-every reduction. A ragged edge therefore needs no code in the kernel.
+contraction and masking follow from the names: `x[m, k] * g[k]` has the axes m and k, `dot(a, b, k)` of [m, k] and
+[n, k] has m and n, and an index past an axis' size is masked everywhere: it is never loaded, never stored, and is
+neutral in every reduction. A ragged edge therefore needs no code in the kernel.
 
 Nothing here knows threads, pointers, vectors or any device. Kernels are made by
 :class:`tritloom.codegen.ir.tile_builder.Builder`, which checks the rules, and defined by
@@ -171,6 +171,8 @@ _COMPARISONS = frozenset({BinaryOp.LT, BinaryOp.LE, BinaryOp.GT, BinaryOp.GE, Bi
 
 @dataclass(eq=False, slots=True, kw_only=True)
 class Unary(Value):
+    """One operation on each element of the operand."""
+
     op: UnaryOp
     operand: Value
 

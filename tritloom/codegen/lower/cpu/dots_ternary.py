@@ -1,8 +1,8 @@
 """Dots with packed ternary weights, unpacked in registers and never in memory.
 
 Lanes are rows of the weights: a vector of words holds sixteen neighbours along k of as many rows. Shifted right by
-2i and masked, its bytes are the codes (weight + 1) of k = 4i .. 4i + 3; with the activations' four bytes in every lane that
-is one dot instruction, and sum(code * x) - sum(x) = sum(w * x), the sum of x being subtracted once after the loop.
+2i and masked, its bytes are the codes (weight + 1) of k = 4i .. 4i + 3; with the activations' four bytes in every lane
+that is one dot instruction, and sum(code * x) - sum(x) = sum(w * x), the sum of x being subtracted once after the loop.
 """
 
 from __future__ import annotations

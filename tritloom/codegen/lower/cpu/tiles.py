@@ -1,8 +1,8 @@
 """Tiles in registers: one register for each point of a tile's axes, vectors along one of them.
 
 A tile is laid out fully: nothing here loops at run time. The *lane axis* is cut into vectors; along any other axis
-there is a register an element. Along an axis that is not the lane axis, elements past the axis' end repeat the first valid
-element of the block, so they are safe to use anywhere; in lanes past the end there is garbage.
+there is a register an element. Along an axis that is not the lane axis, elements past the axis' end repeat the first
+valid element of the block, so they are safe to use anywhere; in lanes past the end there is garbage.
 """
 
 from __future__ import annotations
