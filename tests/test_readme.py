@@ -34,7 +34,9 @@ def test_the_kernel_has_25_lines_at_most() -> None:
 
 
 @pytest.mark.parametrize(("rows", "columns", "width"), [(7, 65, 100), (1, 1, 1), (33, 48, 257)])
-def test_the_kernel_is_right(readme: ModuleType, backend_name: str, rows: int, columns: int, width: int) -> None:
+def test_the_kernel_is_right(
+    readme: ModuleType, backend_name: str, rows: int, columns: int, width: int
+) -> None:
     rng = np.random.default_rng(rows)
     x = rng.normal(size=(rows, width)).astype(np.float32)
     gain = rng.normal(size=width).astype(np.float32)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import ml_dtypes
@@ -29,12 +29,12 @@ Arrays = dict[str, Any]
 
 
 @pytest.fixture(params=LEVELS)
-def device(request: pytest.FixtureRequest) -> Iterator[CPUDevice]:
+def device(request: pytest.FixtureRequest) -> CPUDevice:
     """The CPU at one level of its instruction set."""
     found = DEVICES.get(request.param)
     if not isinstance(found, CPUDevice):
         pytest.skip(f"this processor has not all of {request.param}")
-    yield found
+    return found
 
 
 def rng() -> np.random.Generator:
@@ -380,17 +380,15 @@ def matmul(
     b = Builder("matmul")
     x, w = b.buffer("x", left), b.buffer("w", right)
     bm, bn, bk = blocks
-    result = i32 if (left.dtype if prepare is None else i8) is i8 else f32
+    result = i32 if prepare is None and left.dtype is i8 else f32
     m, n = b.size("M"), b.size("N")
     columns, rows = b.program_axis("n", n, bn), b.program_axis("m", m, bm)
-    if prepare is not None:
-        result = None  # type: ignore[assignment]
-    with b.loop("k", b.size("K"), bk, [b.full([rows, columns], 0, result or f32)]) as loop:
-        v = b.load(x, [rows, loop.axis])
-        v = v if prepare is None else prepare(b, v)
+    with b.loop("k", b.size("K"), bk, [b.full([rows, columns], 0, result)]) as loop:
+        loaded = b.load(x, [rows, loop.axis])
+        v = loaded if prepare is None else prepare(b, loaded)
         product = b.dot(v, b.load(w, [columns, loop.axis]), loop.axis)
         loop.next = [b.binary(ADD, loop.values[0], product)]
-    y = b.buffer("y", (result or f32)["M", "N"], Mode.OUT)
+    y = b.buffer("y", result["M", "N"], Mode.OUT)
     b.store(y, [rows, columns], loop.results[0])
     return b.finish()
 
