@@ -41,9 +41,9 @@ def _cpu(target: Target, kind: str, height: int) -> Blocks:
     if kind == OUTER_DOT:
         return Blocks(min(height, 8 if many else 4), (3 if many else 2) * lanes, 32)
     entries: Mapping[str, Blocks] = {
-        MAP: Blocks(rows=1, columns=16 * lanes, loop=64),
+        MAP: Blocks(rows=1, columns=8 * lanes, loop=64),
         ROW: Blocks(rows=1, columns=64, loop=4 * lanes),
-        COLUMN: Blocks(rows=1, columns=4 * lanes, loop=1),
+        COLUMN: Blocks(rows=1, columns=8 * lanes, loop=1),
     }
     return entries[kind]
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tritloom.codegen.ir.tensor import Node
+from tritloom.codegen.ir.tensor_ops import REDUCTIONS
 from tritloom.codegen.schedule.fuse import Cluster, Kind, Program
 from tritloom.codegen.schedule.views import COSTLY, LIGHT, Alignment
 
@@ -17,7 +18,7 @@ SMALL = 8
 """A value is small beside another of this many times its size."""
 MAX_OPERATIONS = 48
 """Operations that may be done again for one value."""
-COSTLY_BYTES = 4.0
+COSTLY_BYTES = 8.0
 CHEAP_BYTES = 0.25
 """What one element of a transcendental and of any other operation costs, in bytes of memory traffic."""
 
@@ -25,6 +26,15 @@ CHEAP_BYTES = 0.25
 def nbytes(node: Node) -> int:
     """Bytes of a tensor, roughly for ternary ones."""
     return max(node.size * node.dtype.bits // 8, 1)
+
+
+MAX_PASSES = 3
+
+
+def _passes(cluster: Cluster) -> int:
+    """How often a kernel goes over its rows, roughly: once for each reduction that waits for another, and to store."""
+    reductions = sum(node.op in REDUCTIONS for node in cluster.nodes)
+    return min(1 + reductions, MAX_PASSES) if cluster.kind is Kind.ROW else 1
 
 
 @dataclass(slots=True)
@@ -61,7 +71,7 @@ class Storing:
                 size = (
                     max(node.size, *(operand.size for operand in node.inputs)) if node.inputs else node.size
                 )
-                again = 1.0 if alignment is Alignment.ROW else size / source.size
+                again = 1.0 if alignment is Alignment.ROW else size / source.size * _passes(own)
                 users = self._readers.setdefault(source, {})
                 users[own] = max(users.get(own, 1.0), again)
                 self._at_hand.setdefault(own, set()).add(source)
