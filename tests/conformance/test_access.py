@@ -196,3 +196,56 @@ def test_softmax_row(device: Device) -> None:
         grown = b.unary(UnaryOp.EXP, b.binary(BinaryOp.SUB, tile, loop.results[0]))
         b.store(y, [m, second.axis], b.binary(BinaryOp.DIV, grown, loop.results[1]))
     conforms(device, b.finish(), {"x": data((7, 45))}, {"M": 7, "K": 45}, tolerances={"y": (1e-5, 1e-9)})
+
+
+def test_a_row_is_read_by_all_threads_before_one_updates_it(device: Device) -> None:
+    """Threads along k hold copies of t = y[m]; the one that stores must not overtake the others' loads."""
+    b = Builder("copies")
+    y, x = b.buffer("y", f32["M"], Mode.INOUT), b.buffer("x", f32["M", "K"])
+    z = b.buffer("z", f32["M", "K"], Mode.OUT)
+    m = b.program_axis("m", b.size("M"), 4)
+    before = b.load(y, [m])
+    b.store(y, [m], b.binary(BinaryOp.ADD, before, 1.0))
+    with b.loop("k", b.size("K"), 32) as loop:
+        b.store(z, [m, loop.axis], b.binary(BinaryOp.ADD, b.load(x, [m, loop.axis]), before))
+    conforms(device, b.finish(), {"x": data((9, 100)), "y": data((9,), seed=1)}, {"M": 9, "K": 100})
+
+
+def test_an_element_goes_from_thread_to_thread(device: Device) -> None:
+    """y[m + k] is one place in the text, and in each turn of the loop another thread's element."""
+    b = Builder("rolling")
+    y, x = b.buffer("y", f32["N"], Mode.INOUT), b.buffer("x", f32["M"])
+    m = b.program_axis("m", b.size("M"), 32)
+    with b.loop("k", b.size("K"), 1) as loop:
+        turn = b.reduce(ReduceOp.MAX, b.index(loop.axis), loop.axis)
+        at = b.binary(BinaryOp.ADD, b.index(m), turn)
+        doubled = b.binary(BinaryOp.MUL, b.load(y, [at]), 2.0)
+        b.store(y, [at], b.binary(BinaryOp.ADD, doubled, b.load(x, [m])))
+    tensors = {"x": data((20,)), "y": data((30,), seed=1)}
+    conforms(device, b.finish(), tensors, {"M": 20, "N": 30, "K": 5})
+
+
+def test_blocks_of_a_loop_meet_in_their_elements(device: Device) -> None:
+    """y[(k + k // 16) % 16], read and written in each block of sixteen, and written alone to z: the last one counts."""
+    b = Builder("rotated")
+    y, x = b.buffer("y", f32[16], Mode.INOUT), b.buffer("x", f32["K"])
+    z = b.buffer("z", f32[16], Mode.OUT)
+    with b.loop("k", b.size("K"), 16) as loop:
+        index = b.index(loop.axis)
+        turned = b.binary(BinaryOp.ADD, index, b.binary(BinaryOp.FLOORDIV, index, 16))
+        at = b.binary(BinaryOp.MOD, turned, 16)
+        tile = b.load(x, [loop.axis])
+        b.store(z, [at], tile)
+        b.store(y, [at], b.binary(BinaryOp.ADD, b.binary(BinaryOp.MUL, b.load(y, [at]), 2.0), tile))
+    conforms(device, b.finish(), {"x": data((64,)), "y": data((16,), seed=1)}, {"K": 64})
+
+
+def test_two_lanes_update_one_element_alike(device: Device) -> None:
+    """Both lanes of y[m // 2] read what was there before the store."""
+    b = Builder("halves")
+    y, x = b.buffer("y", f32["N"], Mode.INOUT), b.buffer("x", f32["M"])
+    m = b.program_axis("m", b.size("M"), 32)
+    b.load(x, [m])
+    at = b.binary(BinaryOp.FLOORDIV, b.index(m), 2)
+    b.store(y, [at], b.binary(BinaryOp.ADD, b.load(y, [at]), 1.0))
+    conforms(device, b.finish(), {"x": data((20,)), "y": data((10,), seed=1)}, {"M": 20, "N": 10})

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 
 from tritloom.codegen.ir.dtypes import i8, i32, u8
 from tritloom.codegen.ir.machine import Register, index
 from tritloom.codegen.ir.ternary import WEIGHTS_PER_WORD
 from tritloom.codegen.ir.tile import (
+    Axis,
     Binary,
+    BinaryOp,
+    Block,
     Buffer,
     Const,
     Expand,
+    If,
     Index,
     Kernel,
     Let,
     Load,
+    Loop,
     Mode,
     Store,
     Value,
@@ -32,38 +37,88 @@ def store_layout(plan: LayoutPlan, store: Store) -> Layout:
     return plan.layout(union(*(value.axes for value in store.indices), guard))
 
 
-def place(value: Value) -> Hashable:
-    """A key that is equal for index values that are surely equal."""
-    match value:
-        case Const():
-            return value.value
-        case Index():
-            return ("index", value.axis.serial)
-        case Binary():
-            return (value.op, place(value.left), place(value.right))
-        case Expand():
-            return place(value.operand)
-    return id(value)
+def contended(kernel: Kernel, plan: LayoutPlan) -> dict[Load | Store, Hashable]:
+    """The accesses in which two threads of a program may meet, with their keys (see SharedMemory.access).
 
-
-def _places(indices: Sequence[Value], layout: Layout) -> Hashable:
-    axes = union(*(value.axes for value in indices))
-    return (tuple(place(value) for value in indices), layout.restrict(axes))
-
-
-def contended(kernel: Kernel, plan: LayoutPlan) -> frozenset[Buffer]:
-    """The buffers in which two threads of a program may meet: written, and accessed at more than one place."""
-    places: dict[Buffer, set[Hashable]] = {}
-    written = set()
+    They are those of the buffers that are written, unless all accesses to one are at the same place and each of its
+    elements is one thread's alone.
+    """
+    varying = set(_varying(kernel.body))
+    keys: dict[Buffer, dict[Load | Store, Hashable]] = {}
+    loaded, written = set(), set()
     for statement in kernel.body.walk():
         if isinstance(statement, Store):
             written.add(statement.buffer)
-            key = _places(statement.indices, store_layout(plan, statement))
-            places.setdefault(statement.buffer, set()).add(key)
+            layout = store_layout(plan, statement)
+            keys.setdefault(statement.buffer, {})[statement] = _place(statement.indices, layout, varying)
         elif isinstance(statement, Let) and isinstance(statement.value, Load):
             load = statement.value
-            places.setdefault(load.buffer, set()).add(_places(load.indices, plan.layout(load.axes)))
-    return frozenset(buffer for buffer in written if len(places[buffer]) > 1)
+            loaded.add(load.buffer)
+            layout = plan.layout(load.axes)
+            copies = (plan.threads - 1) & ~layout.thread_bits
+            key = None if copies else _place(load.indices, layout, varying)
+            keys.setdefault(load.buffer, {})[load] = key
+    found: dict[Load | Store, Hashable] = {}
+    for buffer in written:
+        places = set(keys[buffer].values())
+        once = buffer not in loaded and len(keys[buffer]) == 1 and not _in_loop(kernel.body, buffer)
+        if len(places) > 1 or (None in places and not once):
+            found.update(keys[buffer])
+    return found
+
+
+def _in_loop(body: Block, buffer: Buffer) -> bool:
+    """Whether a loop stores to the buffer."""
+    loops = (statement for statement in body.walk() if isinstance(statement, Loop))
+    return any(isinstance(s, Store) and s.buffer is buffer for loop in loops for s in loop.body.walk())
+
+
+def _varying(body: Block, inside: bool = False) -> Iterator[Value]:
+    """The values that loops compute, or carry, anew in each turn."""
+    for statement in body.statements:
+        match statement:
+            case Let(value) if inside:
+                yield value
+            case Loop():
+                yield from (variable.carried for variable in statement.variables)
+                yield from _varying(statement.body, True)
+            case If():
+                yield from _varying(statement.then, inside)
+                yield from _varying(statement.otherwise, inside)
+        if inside and isinstance(statement, Loop):
+            yield from (variable.result for variable in statement.variables)
+        elif inside and isinstance(statement, If):
+            yield from (merge.result for merge in statement.merges)
+
+
+def _place(indices: Sequence[Value], layout: Layout, varying: set[Value]) -> Hashable:
+    """A key that is equal for accesses in which the same threads have the same elements in every turn of every loop.
+
+    None where an element is not surely one thread's: two indices of one axis or a computed one may lead there.
+    """
+    parts = [_part(value, varying) for value in indices]
+    axes = [part[0] for part in parts if part is not None and part[0] is not None]
+    lost = any(axis.block > 1 and axis not in axes for axis in layout.axes)
+    if None in parts or len(set(axes)) < len(axes) or lost:
+        return None
+    return (tuple(parts), layout.restrict(tuple(axes)))
+
+
+def _part(value: Value, varying: set[Value]) -> tuple[Axis | None, Hashable] | None:
+    """An index as its one axis, if it has any, and what tells it from others that move with the axis one by one."""
+    match value:
+        case Const():
+            return None, value.value
+        case Index():
+            return value.axis, 0
+        case Expand():
+            return _part(value.operand, varying)
+        case Binary(op=BinaryOp.ADD | BinaryOp.SUB) if value.axes:
+            left, right = _part(value.left, varying), _part(value.right, varying)
+            if left is None or right is None or (left[0] is not None and right[0] is not None):
+                return None
+            return left[0] or right[0], (value.op, left, right)
+    return (None, value) if not value.axes and value not in varying else None
 
 
 def address(ctx: Context, buffer: Buffer, indices: Sequence[Register]) -> Register:
@@ -80,8 +135,8 @@ def load(ctx: Context, value: Load, layout: Layout) -> list[Register]:
     """One register for each of the layout's elements; 0 where masked."""
     b, buffer = ctx.builder, value.buffer
     memory = ctx.memories[buffer]
-    if buffer in ctx.contended:
-        ctx.shared.access(memory, "read", _places(value.indices, layout))
+    if value in ctx.contended:
+        ctx.shared.access(memory, "read", ctx.contended[value])
     columns = [ctx.registers(i, layout) for i in value.indices]
     masks = ctx.masks(layout)
     if value.guard is not None:
@@ -132,8 +187,8 @@ def store(ctx: Context, statement: Store) -> None:
     if statement.guard is not None:
         guards = ctx.registers(statement.guard, layout)
         masks = [ctx.both(mask, guard) for mask, guard in zip(masks, guards, strict=True)]
-    if buffer in ctx.contended:
-        ctx.shared.access(memory, "write", _places(statement.indices, layout))
+    if statement in ctx.contended:
+        ctx.shared.access(memory, "write", ctx.contended[statement])
     for position, (value, mask) in enumerate(zip(values, masks, strict=True)):
         at = address(ctx, buffer, [column[position] for column in columns])
         b.store(memory, at, b.cast(value, u8) if buffer.dtype.is_bool else value, mask)

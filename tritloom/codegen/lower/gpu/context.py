@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import ChainMap
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -19,8 +19,10 @@ from tritloom.codegen.ir.tile import (
     Buffer,
     Const,
     Kernel,
+    Load,
     Scalar,
     Size,
+    Store,
     Value,
 )
 from tritloom.codegen.lower.gpu.builder import ScopedBuilder
@@ -60,8 +62,8 @@ class Context:
         self.builder = ScopedBuilder(kernel.name)
         self.shared = SharedMemory(self.builder, slots)
         self.memories: dict[Buffer, Memory] = {}
-        self.contended: frozenset[Buffer] = frozenset()
-        """Buffers in which threads of one program may meet: written, and accessed at more than one place."""
+        self.contended: dict[Load | Store, Hashable] = {}
+        """The accesses to memory in which threads of one program may meet: see `access.contended`."""
         self._tiles: ChainMap[tuple[Value, Layout], Tile] = ChainMap()
         self._axes: dict[Axis, OpenAxis] = {}
 
