@@ -8,6 +8,7 @@ cast, while a Python number takes the dtype of the tensor beside it.
 from __future__ import annotations
 
 import math
+import weakref
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import Any
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 from tritloom.backends.base import Device
 from tritloom.codegen.errors import DeviceError, DTypeError, ShapeError, TritloomError, caller_location
 from tritloom.codegen.ir.dtypes import DType
-from tritloom.codegen.ir.tensor import Node, Shape, intern, topological
+from tritloom.codegen.ir.tensor import Node, Shape, intern
 from tritloom.codegen.ir.tensor_ops import constant, make
 from tritloom.codegen.ir.tensor_rules import describe
 from tritloom.codegen.ir.ternary import TernaryArray
@@ -65,8 +66,7 @@ class Tensor:
     @property
     def device(self) -> Device | None:
         """Where its data lie; None for a tensor of constants alone, or of a traced function."""
-        storages = _storages([self.node])
-        return storages[0].device if storages else None
+        return _home(self.node)
 
     def __repr__(self) -> str:
         return f"Tensor({describe(self.node)})"
@@ -310,9 +310,26 @@ def leaf(storage: Storage) -> Tensor:
     return Tensor(intern("input", (), (("key", storage),), storage.shape, storage.dtype))
 
 
-def _storages(outputs: Sequence[Node]) -> list[Storage]:
-    keys = (node.attribute("key") for node in topological(outputs) if node.op == "input")
-    return [key for key in keys if isinstance(key, Storage)]
+_homes: weakref.WeakKeyDictionary[Node, Device | None] = weakref.WeakKeyDictionary()
+"""What :func:`_home` found: a traced program asks at every kernel call."""
+
+
+def _home(node: Node) -> Device | None:
+    """The device of the first storage that a node depends on."""
+    stack = [node]
+    while stack:
+        one = stack[-1]
+        unknown = [operand for operand in one.inputs if operand not in _homes]
+        if unknown and one not in _homes:
+            stack.extend(reversed(unknown))
+            continue
+        stack.pop()
+        if one in _homes:
+            continue
+        key = one.attribute("key") if one.op == "input" else None
+        found = (_homes[operand] for operand in one.inputs if _homes[operand] is not None)
+        _homes[one] = key.device if isinstance(key, Storage) else next(found, None)
+    return _homes[node]
 
 
 # computing
@@ -348,7 +365,7 @@ def common_device(storages: Sequence[Storage], device: Device | None = None) -> 
     return device or find_device(None)
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=64)
 def _compiled(program: Canonical, device: Device) -> Compiled:
     return Compiled(program, device)
 
