@@ -1,0 +1,147 @@
+"""A whole LoRA training step of a BitNet of a published size, in tokens a second and bytes of memory.
+
+Forward, backward and AdamW over random packed weights, rank-16 adapters on all seven projections, replayed after the
+program was compiled. Speeds do not depend on what the weights are.
+
+    python -m benchmarks.training_step --shape 125m --context 256 --batch 1 --device cpu --json
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import statistics
+import time
+from dataclasses import asdict, dataclass, replace
+
+import click
+import numpy as np
+
+from tritloom.backends.registry import device as find_device
+from tritloom.models.adapter import new_adapter
+from tritloom.models.checkpoint import Checkpoint, Tensor, tensor_shapes
+from tritloom.models.config import PROJECTIONS, ModelConfig
+from tritloom.models.model import Model
+from tritloom.models.ternary import TernaryWeight, pack
+from tritloom.models.training import Recipe, Trainer
+
+_SHAPE = ModelConfig(
+    hidden_size=256,
+    intermediate_size=704,
+    num_hidden_layers=6,
+    num_attention_heads=4,
+    num_key_value_heads=2,
+    head_dim=64,
+    vocab_size=4096,
+    rms_norm_eps=1e-5,
+    rope_theta=10000.0,
+    max_position_embeddings=4096,
+    tie_word_embeddings=True,
+    hidden_act="relu2",
+    mode="offline",
+)
+SHAPES = {
+    "shipped": _SHAPE,
+    "125m": replace(
+        _SHAPE,
+        hidden_size=768,
+        intermediate_size=2048,
+        num_hidden_layers=12,
+        num_attention_heads=12,
+        num_key_value_heads=12,
+        vocab_size=32000,
+    ),
+    "1b": replace(
+        _SHAPE,
+        hidden_size=2048,
+        intermediate_size=3584,
+        num_hidden_layers=24,
+        num_attention_heads=32,
+        num_key_value_heads=32,
+        vocab_size=32000,
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One result; `peak_mib` is the process' greatest resident size."""
+
+    device: str
+    shape: str
+    context: int
+    batch: int
+    precision: str
+    compile_seconds: float
+    step_seconds: float
+    tokens_per_second: float
+    peak_mib: float
+
+
+def random_checkpoint(config: ModelConfig) -> Checkpoint:
+    """A model of that config with random packed weights."""
+    rng = np.random.default_rng(0)
+    tensors: dict[str, Tensor] = {}
+    for key, shape in tensor_shapes(config).items():
+        if key.rpartition(".")[2] in PROJECTIONS:
+            tensors[key] = TernaryWeight(pack(rng.integers(-1, 2, shape, dtype=np.int8)), 0.02, shape[0])
+        elif len(shape) == 1:
+            tensors[key] = np.ones(shape, np.float32)
+        else:
+            tensors[key] = rng.normal(0, 0.02, shape).astype(np.float32)
+    return Checkpoint(config, tensors)
+
+
+@click.command()
+@click.option("--shape", type=click.Choice(list(SHAPES)), default="125m", show_default=True)
+@click.option("--device", "device_name", default="cpu", show_default=True)
+@click.option("--context", default=256, show_default=True)
+@click.option("--batch", default=1, show_default=True)
+@click.option("--precision", type=click.Choice(["f32", "bf16"]), default="f32", show_default=True)
+@click.option("--steps", default=5, show_default=True, help="Timed steps; the median counts.")
+@click.option("--json", "as_json", is_flag=True)
+def main(
+    shape: str, device_name: str, context: int, batch: int, precision: str, steps: int, as_json: bool
+) -> None:
+    """Measure training steps."""
+    config = SHAPES[shape]
+    device = find_device(device_name)
+    model = Model(random_checkpoint(config), device, precision)
+    model.set_adapter(new_adapter(config, 16, 32.0))
+    graph = model.graph
+    trainer = Trainer(
+        lambda adapters, weights, *rest: graph.loss(weights, adapters, *rest),
+        model.adapters,
+        Recipe(steps + 2, 1e-4),
+        device,
+    )
+    rng = np.random.default_rng(1)
+    ids = rng.integers(0, config.vocab_size, (batch, context)).astype(np.int32)
+    placed = (model.weights, *model.batch(ids, ids))
+    started = time.perf_counter()
+    times: list[float] = []
+    first = 0.0
+    for progress in trainer.run([placed] * (steps + 2), lambda _: batch * context):
+        if progress.step == 1:
+            first = time.perf_counter() - started
+        elif progress.step > 2:
+            times.append(progress.tokens / progress.tokens_per_second)
+    seconds = statistics.median(times)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    speed = batch * context / seconds
+    row = Row(
+        device.name,
+        shape,
+        context,
+        batch,
+        precision,
+        round(first, 1),
+        round(seconds, 4),
+        round(speed, 1),
+        round(peak, 1),
+    )
+    click.echo(json.dumps(asdict(row)) if as_json else row)
+
+
+if __name__ == "__main__":
+    main()
