@@ -27,6 +27,8 @@ from tritloom.codegen.lower.cpu.tiles import Tile, extent, points, steps
 
 _UNROLLED = 640
 """How many dot instructions a turn may have before it becomes a loop over the words of the block."""
+_UNROLLED_EMULATED = 64
+"""The same where a dot instruction is a sequence of others."""
 
 
 def _aligned(axis: Axis, to: int) -> bool:
@@ -218,6 +220,7 @@ class TernaryDot(Accumulation):
         budget = ctx.target.vector_registers * 7 // 8
         at_once = max(1, min(len(self.rows), (budget - self.vectors) // self.vectors))
         state = list(state)
+        limit = _UNROLLED if ctx.target.has("int8-dot") else _UNROLLED_EMULATED
         for first in range(0, len(self.rows), at_once):
             part = slice(first, min(first + at_once, len(self.rows)))
             numbers = range(part.start * self.vectors, part.stop * self.vectors)
@@ -236,7 +239,7 @@ class TernaryDot(Accumulation):
                 )
                 return self.word(memory, [b.add(row, k) for row in addresses], words, mine)
 
-            if self.words * len(mine) * self.per_word() <= _UNROLLED:
+            if self.words * len(mine) * self.per_word() <= limit:
                 for word in range(self.words):
                     mine = turn(word, mine)
             else:
