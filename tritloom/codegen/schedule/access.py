@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tritloom.codegen.ir.tensor import Shape
@@ -32,7 +33,7 @@ class Accesses:
 
 def accesses(group: Group) -> Accesses:
     """The accesses of a group."""
-    elements = list(group.walk())
+    elements = group.walk()
     loads = {
         element: dimensions(element.shape, element.indices, element.dtype.is_ternary)
         for element in elements
@@ -86,7 +87,7 @@ def _whole(dimension: tuple[int, Expression]) -> Range | None:
 
 
 def _merge(
-    group: Group, elements: list[Element], loads: dict[Element, Dimensions], writes: list[Dimensions]
+    group: Group, elements: Sequence[Element], loads: dict[Element, Dimensions], writes: list[Dimensions]
 ) -> dict[Range, Range]:
     uses: Counter[Range] = Counter()
     pairs: Counter[tuple[Range, Range]] = Counter()

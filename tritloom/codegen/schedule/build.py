@@ -16,7 +16,7 @@ from tritloom.codegen.ir.dtypes import DType, TensorSpec, i32
 from tritloom.codegen.ir.tensor import Node
 from tritloom.codegen.ir.tile import Axis, BinaryOp, Buffer, Kernel, Mode, ReduceOp, UnaryOp, Value
 from tritloom.codegen.ir.tile_builder import Builder
-from tritloom.codegen.schedule.access import Accesses, Dimensions, accesses
+from tritloom.codegen.schedule.access import Accesses, Dimensions
 from tritloom.codegen.schedule.blocks import INNER_DOT, OUTER_DOT, TERNARY_DOT, choose
 from tritloom.codegen.schedule.expressions import Data, Element, Expression, Quotient, Range, Remainder
 from tritloom.codegen.schedule.groups import Group, Write, children, data
@@ -45,9 +45,9 @@ class KernelMaker:
         self._target = target
         self._kernels: dict[Hashable, Kernel] = {}
 
-    def make(self, group: Group, same: Mapping[Node, Node] | None = None) -> Built:
-        """The kernel of a group. `same` maps a result to the tensor that it is written over."""
-        form = _Form(group, self._target, same or {})
+    def make(self, group: Group, access: Accesses, same: Mapping[Node, Node] | None = None) -> Built:
+        """The kernel of a group with its accesses. `same` maps a result to the tensor that it is written over."""
+        form = _Form(group, access, self._target, same or {})
         kernel = self._kernels.get(form.signature)
         if kernel is None:
             kernel = _Emitter(form).kernel()
@@ -71,10 +71,10 @@ class _Extent:
 class _Form:
     """A group with everything numbered: its signature, and the tensors and sizes that a signature leaves open."""
 
-    def __init__(self, group: Group, target: Target, same: Mapping[Node, Node]):
+    def __init__(self, group: Group, access: Accesses, target: Target, same: Mapping[Node, Node]):
         self.group = group
-        self.elements = list(group.walk())
-        self.access: Accesses = accesses(group)
+        self.elements = group.walk()
+        self.access = access
         self._same = same
         self.kind = self._kind()
         self.loops: dict[Element, tuple[Range, ...]] = {}

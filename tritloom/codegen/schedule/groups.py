@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Container, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from tritloom.codegen.ir.tensor import Node, Shape
 from tritloom.codegen.ir.tensor_ops import REDUCTIONS
@@ -43,9 +43,15 @@ class Group:
     kind: str
     program: tuple[Range, ...]
     writes: list[Write]
+    _elements: list[Element] = field(default_factory=list)
 
-    def walk(self) -> Iterator[Element]:
+    def walk(self) -> Sequence[Element]:
         """All elements, each once, operands before users."""
+        if not self._elements:
+            self._elements.extend(self._visit())
+        return self._elements
+
+    def _visit(self) -> Iterator[Element]:
         done: set[Element] = set()
         stack = [(write.value, False) for write in reversed(self.writes)]
         for write in self.writes:

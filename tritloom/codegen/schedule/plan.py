@@ -10,7 +10,7 @@ from tritloom.codegen.ir.dtypes import u32
 from tritloom.codegen.ir.template import KernelTemplate, Launch, Plan, PlanTensor
 from tritloom.codegen.ir.tensor import Node, Shape
 from tritloom.codegen.ir.tile import Mode
-from tritloom.codegen.schedule.access import accesses
+from tritloom.codegen.schedule.access import Accesses, accesses
 from tritloom.codegen.schedule.blocks import COLUMN, table
 from tritloom.codegen.schedule.build import Built, KernelMaker
 from tritloom.codegen.schedule.elements import Cuts, Elements
@@ -34,6 +34,7 @@ class Job:
     results: list[Node]
     reads: frozenset[Node]
     group: Group | None = None
+    access: Accesses | None = None
 
 
 class Planner:
@@ -93,7 +94,7 @@ class Planner:
         else:
             made = group(cluster, results, self._readable)
         loaded = (e.node for e in made.walk() if e.kind == "load" and e.node is not None)
-        return Job(cluster, results, frozenset(loaded), made)
+        return Job(cluster, results, frozenset(loaded), made, accesses(made))
 
     def _memory_of(self, node: Node) -> Node:
         """The stored node or input in whose memory a node lies: itself, or what it is a reshape of."""
@@ -225,7 +226,8 @@ class Planner:
             self._scatter(job, node)
             return
         assert job.group is not None
-        built = self._maker.make(job.group, same)
+        assert job.access is not None
+        built = self._maker.make(job.group, job.access, same)
         self._run(built, job)
 
     @staticmethod
@@ -233,9 +235,9 @@ class Planner:
         """Whether a kernel may write a result over a tensor that it reads: each element is read where it is written."""
         if donor not in job.reads:
             return True
-        if job.group is None:
+        if job.group is None or job.access is None:
             return False
-        found = accesses(job.group)
+        found = job.access
         place = next(
             dims for write, dims in zip(job.group.writes, found.writes, strict=True) if write.node is result
         )
@@ -339,7 +341,8 @@ class Planner:
             shape, dtype = tensor.shape, tensor.dtype
         a = Node("copy", (), (), shape, dtype, None, -1)
         b = Node("copy", (a,), (), shape, dtype, None, -1)
-        built = self._maker.make(copy_group(a, b, Elements((), frozenset(), Cuts())))
+        made = copy_group(a, b, Elements((), frozenset(), Cuts()))
+        built = self._maker.make(made, accesses(made))
         numbers = {a: source, b: result}
         launch = Launch(built.kernel, tuple(numbers[n] for n in built.tensors), built.sizes)
         self._launches.append(launch)
