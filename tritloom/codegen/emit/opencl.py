@@ -1,8 +1,9 @@
 """Machine form to OpenCL C 1.2, one statement an instruction, in source that people can read.
 
 f16 and bf16 are carried as their bits (`ushort`) and converted to f32 and back, f16 by the core's vload_half and
-vstore_half: no device needs cl_khr_fp16, and arithmetic in f16 is not used. There is no f64. `index` is `int`: a buffer has less than 2**31
-elements, which the backend checks. Vector accesses of shared arrays are aligned to the vector, others to the element.
+vstore_half: no device needs cl_khr_fp16, and arithmetic in f16 is not used. There is no f64. `index` is `int`: a buffer
+has less than 2**31 elements, which the backend checks. Vector accesses of shared arrays are aligned to the vector,
+others to the element.
 """
 
 from __future__ import annotations
@@ -129,6 +130,8 @@ class _Emitter:
         self.text: dict[Register, str] = {}
         """How a register is written where it is used: a name, or an expression in brackets."""
         self.names: set[str] = set(_RESERVED)
+        self.numbers: dict[str, int] = {}
+        """The last number tried for a name, so that the next of that name need not try them all."""
         self.memory: dict[Memory, str] = {}
         self.arguments: dict[str, str] = {}
         self.helpers: dict[str, None] = {}
@@ -184,11 +187,12 @@ class _Emitter:
         base = re.sub(r"\W", "_", wanted) or "v"
         if base[0].isdigit():
             base = f"v{base}"
-        name, number = base, 1
+        name, number = base, self.numbers.get(base, 1)
         while name in self.names:
             number += 1
             name = f"{base}_{number}"
         self.names.add(name)
+        self.numbers[base] = number
         return name
 
     def helper(self, name: str) -> str:
