@@ -7,7 +7,6 @@ that is killed in it makes later ones wait.
 
 from __future__ import annotations
 
-import os
 import re
 import threading
 import warnings
@@ -387,8 +386,6 @@ class OpenCLBackend(Backend):
     def _platforms() -> list[Any]:
         if cl is None:
             return []
-        # PoCL's other method, which vectorises across threads, stores under wrong masks (seen in 3.1, with LLVM 15).
-        os.environ.setdefault("POCL_WORK_GROUP_METHOD", "loops")
         try:
             return list(cl.get_platforms())
         except cl.Error:  # the loader found no driver

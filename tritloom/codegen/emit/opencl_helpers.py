@@ -8,7 +8,7 @@ def _saturating(name: str, result: str, least: str, above: str, greatest: str, b
     `beyond` the least that is too large. (Drivers differ in what convert_T_sat makes of a NaN.)"""
     below = f"value < 0.0f ? {least} : 0" if least != "0" else "0"
     return f"""
-inline {result} f32_to_{name}(float value)
+static inline {result} f32_to_{name}(float value)
 {{
   return value >= {beyond} ? {greatest} : value >= {above} ? ({result})value : {below};
 }}
@@ -31,11 +31,11 @@ HELPERS: dict[str, str] = {
 #endif
 """,
     "bf16_to_f32": """
-inline float bf16_to_f32(ushort bits) { return as_float((uint)bits << 16); }
+static inline float bf16_to_f32(ushort bits) { return as_float((uint)bits << 16); }
 """,
     "f32_to_bf16": """
 // Rounds halves to even; a NaN stays one.
-inline ushort f32_to_bf16(float value)
+static inline ushort f32_to_bf16(float value)
 {
   const uint bits = as_uint(value);
   const uint rounded = (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16;
@@ -43,10 +43,10 @@ inline ushort f32_to_bf16(float value)
 }
 """,
     "f16_to_f32": """
-inline float f16_to_f32(ushort bits) { return vload_half(0, (const __private half *)&bits); }
+static inline float f16_to_f32(ushort bits) { return vload_half(0, (const __private half *)&bits); }
 """,
     "f32_to_f16": """
-inline ushort f32_to_f16(float value)
+static inline ushort f32_to_f16(float value)
 {
   ushort bits;
   vstore_half_rte(value, 0, (__private half *)&bits);
@@ -54,16 +54,19 @@ inline ushort f32_to_f16(float value)
 }
 """,
     "dot4_ss": """
-inline int dot4_ss(int total, char4 a, char4 b) { return total + a.x * b.x + a.y * b.y + a.z * b.z + a.w * b.w; }
+static inline int dot4_ss(int total, char4 a, char4 b) { return total + a.x * b.x + a.y * b.y + a.z * b.z + a.w * b.w; }
 """,
     "dot4_us": """
-inline int dot4_us(int total, uchar4 a, char4 b) { return total + a.x * b.x + a.y * b.y + a.z * b.z + a.w * b.w; }
+static inline int dot4_us(int total, uchar4 a, char4 b)
+{
+  return total + a.x * b.x + a.y * b.y + a.z * b.z + a.w * b.w;
+}
 """,
     "dot4_ss_native": """
-inline int dot4_ss_native(int total, char4 a, char4 b) { return total + dot(a, b); }
+static inline int dot4_ss_native(int total, char4 a, char4 b) { return total + dot(a, b); }
 """,
     "dot4_us_native": """
-inline int dot4_us_native(int total, uchar4 a, char4 b) { return total + dot(a, b); }
+static inline int dot4_us_native(int total, uchar4 a, char4 b) { return total + dot(a, b); }
 """,
 }
 """Source by the name of the function or macro."""

@@ -210,20 +210,18 @@ class _Lowering:
     def condition(self, statement: If) -> None:
         ctx, b = self.ctx, self.ctx.builder
         layouts = [self.plan.layout(merge.if_true.axes) for merge in statement.merges]
-        branches = ctx.shared.branches()
-        with b.if_(ctx.scalar(statement.condition)) as opened:
+        with ctx.shared.branches() as second, b.if_(ctx.scalar(statement.condition)) as opened:
             with ctx.scope():
                 self.block(statement.then)
                 values = [
                     ctx.tile(m.if_true, layout).registers for m, layout in zip(statement.merges, layouts)
                 ]
-            branches.second()
+            second()
             with opened.otherwise(), ctx.scope():
                 self.block(statement.otherwise)
                 others = [
                     ctx.tile(m.if_false, layout).registers for m, layout in zip(statement.merges, layouts)
                 ]
-            branches.end()
             for then, otherwise in zip(values, others, strict=True):
                 opened.pairs += zip(then, otherwise, strict=True)
         after = iter(opened.results)

@@ -7,7 +7,7 @@ is not tracked: the first access in a turn waits. Buffers that one program both 
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 
 from tritloom.codegen.errors import UnsupportedError
@@ -32,6 +32,7 @@ class SharedMemory:
         self._pending: dict[Memory, set[Access]] = {}
         """Accesses since the last barrier."""
         self._unknown = False
+        self._barriers = 0
 
     @property
     def nbytes(self) -> int:
@@ -71,43 +72,45 @@ class SharedMemory:
     def barrier(self) -> None:
         """Wait for the other threads."""
         self.builder.barrier()
+        self._barriers += 1
         self._pending = {}
         self._unknown = False
 
     @contextmanager
     def repeated(self) -> Iterator[None]:
-        """Of a loop's body: what its earlier turn and the code before it left behind is not known."""
+        """Around a loop: what its earlier turn left behind is not known.
+
+        A loop in which threads meet is followed by a barrier: the first access after it would want one as a rule, and
+        PoCL (3.1) takes wrong branches in code that follows such a loop without one.
+        """
+        before, barriers = ({m: set(k) for m, k in self._pending.items()}, self._unknown), self._barriers
         self._unknown = True
         yield
-        self._unknown = True
+        if self._barriers > barriers:
+            self.barrier()
+        else:
+            self._pending, self._unknown = before
 
-    def branches(self) -> Branches:
-        """For the bodies of a condition."""
-        return Branches(self)
+    @contextmanager
+    def branches(self) -> Iterator[Callable[[], None]]:
+        """Around a condition; what it yields is called between the two bodies. See `repeated` for the barrier."""
+        before, unknown, barriers = (
+            {m: set(k) for m, k in self._pending.items()},
+            self._unknown,
+            self._barriers,
+        )
+        first: dict[Memory, set[Access]] = {}
 
+        def second() -> None:
+            first.update(self._pending)
+            self._pending, self._unknown = {m: set(k) for m, k in before.items()}, unknown
 
-class Branches:
-    """Keeps what is pending at the start of a condition, for its second body and for the code after it."""
-
-    def __init__(self, shared: SharedMemory):
-        self._shared = shared
-        self._before = ({m: set(k) for m, k in shared._pending.items()}, shared._unknown)
-        self._after: tuple[dict[Memory, set[Access]], bool] | None = None
-
-    def second(self) -> None:
-        """The first body ends here and the other begins."""
-        self._after = (self._shared._pending, self._shared._unknown)
-        pending, self._shared._unknown = self._before
-        self._shared._pending = {m: set(k) for m, k in pending.items()}
-
-    def end(self) -> None:
-        """The second body ends here."""
-        if self._after is None:
-            raise RuntimeError("a condition ends before its second body")
-        pending, unknown = self._after
-        for memory, kinds in pending.items():
-            self._shared._pending.setdefault(memory, set()).update(kinds)
-        self._shared._unknown = self._shared._unknown or unknown
+        yield second
+        if self._barriers > barriers:
+            self.barrier()
+        else:
+            for memory, accesses in first.items():
+                self._pending.setdefault(memory, set()).update(accesses)
 
 
 def check_budget(shared: SharedMemory, budget: int, kernel: str, blocks: str) -> None:
