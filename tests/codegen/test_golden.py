@@ -1,0 +1,60 @@
+"""Generated code as it stands, so that a change of it is seen in review; `pytest --update-golden` rewrites it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+import tritloom as tl
+from tritloom.dsl.kernel import Kernel
+
+
+@tl.kernel
+def add(
+    x: tl.f32["M", "N"], y: tl.f32["N"], z: tl.out(tl.f32["M", "N"]), BM=tl.tunable(2), BN=tl.tunable(32)
+):
+    M, N = x.shape
+    m, n = tl.programs(M, BM), tl.programs(N, BN)
+    z[m, n] = x[m, n] + y[n]
+
+
+@tl.kernel
+def rms_norm(
+    x: tl.f32["M", "K"], g: tl.f32["K"], y: tl.out(tl.f32["M", "K"]), BM=tl.tunable(1), BK=tl.tunable(32)
+):
+    M, K = x.shape
+    m = tl.programs(M, BM)
+    squares = tl.zeros(m)
+    for k in tl.blocks(K, BK):
+        squares += tl.sum(x[m, k] * x[m, k], k)
+    r = tl.rsqrt(squares / K + 1e-5)
+    for k in tl.blocks(K, BK):
+        y[m, k] = x[m, k] * r * g[k]
+
+
+@tl.kernel
+def ternary_matmul(
+    x: tl.i8["M", "K"],
+    w: tl.ternary["N", "K"],
+    y: tl.out(tl.i32["M", "N"]),
+    BM=tl.tunable(2),
+    BN=tl.tunable(16),
+    BK=tl.tunable(16),
+):
+    M, K = x.shape
+    N, _ = w.shape
+    n, m = tl.programs(N, BN), tl.programs(M, BM)
+    total = tl.zeros(m, n, dtype=tl.i32)
+    for k in tl.blocks(K, BK):
+        total += tl.dot(x[m, k], w[n, k], k)
+    y[m, n] = total
+
+
+@pytest.mark.parametrize("target", ["cpu:avx512", "cpu:avx2", "aarch64", "opencl"])
+@pytest.mark.parametrize("kernel", [add, rms_norm, ternary_matmul], ids=lambda kernel: kernel.name)
+def test_source(kernel: Kernel, target: str, golden: Callable[[str, str], None]) -> None:
+    golden(
+        f"{kernel.name}.{target.replace(':', '-')}.{'cl' if target == 'opencl' else 'll'}",
+        kernel.source(target=target),
+    )
