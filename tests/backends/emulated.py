@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from tritloom.backends.base import Device, DeviceBuffer, Executable, Program
 from tritloom.backends.cache import Cache
+from tritloom.backends.checks import check_launch
 from tritloom.backends.cpu_compiler import Compiler
-from tritloom.backends.cpu_launch import CPUBuffer, allocate, check_launch, memory_of
+from tritloom.backends.cpu_launch import CPUBuffer, allocate, memory_of
 from tritloom.codegen.compile import source
 from tritloom.codegen.errors import UnsupportedError
 from tritloom.codegen.ir.dtypes import f32

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+import tritloom as tl
 from tests import support
 from tritloom.backends import opencl, registry
 from tritloom.backends.opencl import OpenCLDevice, assign_slots
@@ -85,11 +86,11 @@ def test_memory_of_another_device_is_refused(device: OpenCLDevice) -> None:
 def test_a_launch_with_wrong_arguments_is_refused(device: OpenCLDevice) -> None:
     executable = device.compile(SCALED)
     x, y = device.allocate(16), device.allocate(16)
-    with pytest.raises(ShapeError, match="takes 2 buffers"):
+    with pytest.raises(ShapeError, match="takes 2 tensors"):
         device.launch(executable, [x], {"N": 4}, [2.0])
-    with pytest.raises(ShapeError, match="without the sizes N"):
+    with pytest.raises(ShapeError, match="without the size N"):
         device.launch(executable, [x, y], {}, [2.0])
-    with pytest.raises(ShapeError, match="takes 1 scalars"):
+    with pytest.raises(ShapeError, match="2 tensors and 1 scalars"):
         device.launch(executable, [x, y], {"N": 4})
     with pytest.raises(DeviceError, match="address fewer"):
         device.check(SCALED, [16, 4 * opencl.MOST_ELEMENTS])
@@ -203,3 +204,11 @@ def test_slots_are_shared_only_by_tensors_that_never_live_together() -> None:
             together = alive[a][0] <= alive[b][-1] and alive[b][0] <= alive[a][-1]
             assert not together or slots[a] != slots[b]
     assert len(sizes) < len(nbytes)
+
+
+def test_sine_and_cosine_of_one_number(device: OpenCLDevice) -> None:
+    x = tl.array(np.array([0.3, -2.0, 30.0], np.float32), device)
+    both = tl.jit(lambda x: (tl.sin(x * 0.5), tl.cos(x * 0.5)))
+    sine, cosine = (found.numpy() for found in both(x))
+    np.testing.assert_allclose(sine, np.sin(np.float32([0.15, -1.0, 15.0])), rtol=2e-6)
+    np.testing.assert_allclose(cosine, np.cos(np.float32([0.15, -1.0, 15.0])), rtol=2e-6)

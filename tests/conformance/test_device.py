@@ -7,7 +7,7 @@ import pytest
 
 from tritloom.backends.base import Device
 from tritloom.backends.reference import ReferenceDevice
-from tritloom.codegen.errors import DeviceError
+from tritloom.codegen.errors import DeviceError, ShapeError
 from tritloom.codegen.ir.dtypes import f32
 from tritloom.codegen.ir.template import Launch, Plan, PlanTensor
 from tritloom.codegen.ir.tile import BinaryOp, Kernel, Mode
@@ -93,6 +93,29 @@ def test_a_plan_runs_again_and_again(device: Device, length: int) -> None:
     device.synchronize()
     device.read(accumulator, found)
     np.testing.assert_array_equal(found, total)
+
+
+def test_buffers_that_do_not_fit_a_kernel_are_refused(device: Device) -> None:
+    executable = device.compile(added(1.0))
+    long, short = device.upload(np.zeros(100, np.float32)), device.allocate(16)
+    other = device.allocate(400)
+    for buffers, sizes in (([long, short], {"N": 100}), ([long], {"N": 4}), ([long, other], {})):
+        with pytest.raises(ShapeError):
+            device.launch(executable, buffers, sizes)
+
+
+def test_buffers_that_do_not_fit_a_plan_are_refused(device: Device) -> None:
+    program = device.prepare(plan(100))
+    x, total, y = (device.upload(np.zeros(100, np.float32)) for _ in range(3))
+    for inputs, outputs, wrong in (
+        ([x, total], [total, device.allocate(16)], ShapeError),
+        ([x], [total, y], ShapeError),
+        ([x, total], [y, y], DeviceError),
+        ([x, total], [total, x], DeviceError),
+        ([x, total], [device.allocate(400), y], DeviceError),
+    ):
+        with pytest.raises(wrong):
+            program.run(inputs, outputs)
 
 
 def test_the_source_is_for_people(device: Device) -> None:

@@ -18,15 +18,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tritloom import codegen
+from tritloom.backends import cpu_compiler
 from tritloom.backends.base import Backend, Device, DeviceBuffer, Executable, Missing, Program
 from tritloom.backends.cache import Cache
+from tritloom.backends.checks import check_launch
 from tritloom.backends.cpu_compiler import Compiler
 from tritloom.backends.cpu_launch import (
     CPUBuffer,
     CPUExecutable,
     allocate,
     argument_words,
-    check_launch,
     llvm_source,
     memory_of,
     overlapping,
@@ -148,7 +149,7 @@ class CPUDevice(Device):
 def codegen_fingerprint() -> str:
     """A hash of the compiler's own text: what it made is not taken for what it would make now."""
     total = hashlib.sha256()
-    for path in sorted(Path(codegen.__file__).parent.rglob("*.py")):
+    for path in (*sorted(Path(codegen.__file__).parent.rglob("*.py")), Path(cpu_compiler.__file__)):
         total.update(path.read_bytes())
     return total.hexdigest()
 

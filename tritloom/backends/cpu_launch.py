@@ -1,4 +1,4 @@
-"""What a launch on the CPU is made of: buffers, machine code, and arguments that were checked."""
+"""What a launch on the CPU is made of: buffers, machine code, and arguments."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from tritloom.backends.base import Device, DeviceBuffer, Executable
 from tritloom.backends.cpu_compiler import NativeFunction
 from tritloom.codegen.compile import emit, lower
-from tritloom.codegen.errors import OutOfMemoryError, ShapeError
+from tritloom.codegen.errors import OutOfMemoryError
 from tritloom.codegen.ir.dtypes import f32
-from tritloom.codegen.ir.tile import Kernel, Mode, evaluate_size
+from tritloom.codegen.ir.tile import Kernel, Mode
 from tritloom.codegen.target import Target
 
 ALIGNMENT = 64
@@ -74,36 +74,6 @@ def memory_of(device: Device, buffer: DeviceBuffer) -> CPUBuffer:
     device.own((buffer,))
     assert isinstance(buffer, CPUBuffer)
     return buffer
-
-
-def check_launch(
-    kernel: Kernel,
-    available: Sequence[int],
-    sizes: Mapping[str, int],
-    scalars: Sequence[float | int],
-    target: Target,
-) -> None:
-    """Raise ShapeError unless each buffer has the bytes that the sizes call for. `available` is theirs, in order."""
-    absent = [size.name for size in kernel.sizes if size.name not in sizes]
-    if absent:
-        raise ShapeError(f"`{kernel.name}` is launched without the size {', '.join(absent)}")
-    if len(available) != len(kernel.buffers) or len(scalars) != len(kernel.scalars):
-        raise ShapeError(
-            f"`{kernel.name}` takes {len(kernel.buffers)} tensors and {len(kernel.scalars)} scalars and was given "
-            f"{len(available)} and {len(scalars)}"
-        )
-    numbers = dict(sizes)
-    for buffer, nbytes in zip(kernel.buffers, available, strict=True):
-        shape = tuple(evaluate_size(dim, numbers) for dim in buffer.shape)
-        if buffer.dtype.is_ternary:
-            needed = target.layout.nbytes(*shape)
-        else:
-            needed = int(np.prod(shape, dtype=np.int64)) * buffer.dtype.nbytes
-        if needed > nbytes:
-            raise ShapeError(
-                f"`{buffer.name}` of `{kernel.name}` is {buffer.dtype}[{', '.join(map(str, shape))}], {needed} bytes, "
-                f"and was given {nbytes} bytes"
-            )
 
 
 def overlapping(kernel: Kernel, ranges: Sequence[Range]) -> bool:

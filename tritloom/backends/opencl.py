@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tritloom.backends.base import Backend, Device, DeviceBuffer, Executable, Missing, Program
+from tritloom.backends.checks import Bindings, check_launch
 from tritloom.codegen.emit.opencl import emit_opencl, kernel_name, workgroup
 from tritloom.codegen.errors import CompileError, DeviceError, OutOfMemoryError, ShapeError
 from tritloom.codegen.ir.template import Plan
@@ -82,13 +83,6 @@ class OpenCLExecutable(Executable):
     def values(self, sizes: dict[str, int], scalars: Sequence[float | int]) -> list[Any]:
         """The arguments after the buffers."""
         kernel = self.kernel
-        if len(scalars) != len(kernel.scalars):
-            raise ShapeError(
-                f"`{kernel.name}` takes {len(kernel.scalars)} scalars and was given {len(scalars)}"
-            )
-        missing = [size.name for size in kernel.sizes if size.name not in sizes]
-        if missing:
-            raise ShapeError(f"`{kernel.name}` was launched without the sizes {', '.join(missing)}")
         return [np.int32(sizes[size.name]) for size in kernel.sizes] + [
             scalar.dtype.numpy.type(value) for scalar, value in zip(kernel.scalars, scalars, strict=True)
         ]
@@ -196,7 +190,9 @@ class OpenCLDevice(Device):
     ) -> None:
         assert isinstance(executable, OpenCLExecutable)
         self.own(buffers)
-        self.check(executable.kernel, [buffer.nbytes for buffer in buffers])
+        nbytes = [buffer.nbytes for buffer in buffers]
+        check_launch(executable.kernel, nbytes, sizes, scalars, self.target)
+        self.check(executable.kernel, nbytes)
         arguments = [buffer.memory for buffer in buffers if isinstance(buffer, OpenCLBuffer)]
         values = executable.values(sizes, scalars)
         with executable.lock, self._failures(f"the kernel `{executable.kernel.name}`"):
@@ -204,11 +200,7 @@ class OpenCLDevice(Device):
             self._enqueue(executable.shared, executable.programs(sizes), executable.local)
 
     def check(self, kernel: Kernel, nbytes: Sequence[int]) -> None:
-        """Raise ShapeError unless there is one buffer a parameter, and DeviceError for one of too many elements."""
-        if len(nbytes) != len(kernel.buffers):
-            raise ShapeError(
-                f"`{kernel.name}` takes {len(kernel.buffers)} buffers and was given {len(nbytes)}"
-            )
+        """Raise DeviceError for a buffer of too many elements."""
         for parameter, size in zip(kernel.buffers, nbytes, strict=True):
             elements = size // (4 if parameter.dtype.is_ternary else parameter.dtype.nbytes)
             if elements >= MOST_ELEMENTS:
@@ -257,6 +249,7 @@ class OpenCLProgram(Program):
         self.plan = plan
         self._device = device
         self._lock = threading.Lock()
+        self._given = Bindings(plan, device)
         self._places = self._place()
         """Memory for each of the arena's tensors. A cl.Kernel does not keep its arguments alive."""
         self._launches: list[tuple[Any, int, tuple[int, int]]] = []
@@ -265,7 +258,9 @@ class OpenCLProgram(Program):
         self._bound: dict[int, Any] = {}
         for launch in plan.launches:
             executable = device.compile(launch.kernel)
-            device.check(launch.kernel, [plan.tensors[t].nbytes for t in launch.tensors])
+            nbytes = [plan.tensors[t].nbytes for t in launch.tensors]
+            check_launch(launch.kernel, nbytes, launch.sizes, launch.scalars, device.target)
+            device.check(launch.kernel, nbytes)
             instance = executable.instance()
             sizes = dict(launch.sizes)
             for number, tensor in enumerate(launch.tensors):
@@ -283,16 +278,8 @@ class OpenCLProgram(Program):
         return {tensor: memories[slot] for tensor, slot in slots.items()}
 
     def run(self, inputs: Sequence[DeviceBuffer], outputs: Sequence[DeviceBuffer]) -> None:
-        plan, device = self.plan, self._device
-        if len(inputs) != len(plan.inputs) or len(outputs) != len(plan.outputs):
-            raise ShapeError(
-                f"the program takes {len(plan.inputs)} inputs and {len(plan.outputs)} outputs, "
-                f"and was given {len(inputs)} and {len(outputs)}"
-            )
-        device.own(inputs)
-        device.own(outputs)
+        device, given = self._device, self._given.bind(inputs, outputs)
         with self._lock, device._failures("a program"):
-            given = dict(zip((*plan.inputs, *plan.outputs), (*inputs, *outputs), strict=True))
             for tensor, buffer in given.items():
                 assert isinstance(buffer, OpenCLBuffer)
                 if self._bound.get(tensor) is not buffer:

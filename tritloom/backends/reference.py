@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tritloom.backends.base import Backend, Device, DeviceBuffer, Executable, Missing, Program
+from tritloom.backends.checks import Bindings, check_launch
 from tritloom.codegen.errors import DeviceError, OutOfMemoryError
 from tritloom.codegen.ir.template import Plan
 from tritloom.codegen.ir.ternary import TernaryArray
@@ -90,7 +91,9 @@ class ReferenceDevice(Device):
         scalars: Sequence[float | int] = (),
     ) -> None:
         """Interpret the kernel over its whole grid."""
-        self._run(executable.kernel, [self._own(buffer).data for buffer in buffers], sizes, scalars)
+        memories = [self._own(buffer).data for buffer in buffers]
+        check_launch(executable.kernel, [data.nbytes for data in memories], sizes, scalars, self.target)
+        self._run(executable.kernel, memories, sizes, scalars)
 
     def _run(
         self,
@@ -130,14 +133,13 @@ class ReferenceProgram(Program):
         self.plan = plan
         self._device = device
         self._arena = device.allocate(max(plan.arena_bytes, 1))
+        self._bindings = Bindings(plan, device)
 
     def run(self, inputs: Sequence[DeviceBuffer], outputs: Sequence[DeviceBuffer]) -> None:
         """Run all launches in order."""
         plan, device = self.plan, self._device
-        bound: dict[int, Bytes] = {}
-        for numbers, buffers in ((plan.inputs, inputs), (plan.outputs, outputs)):
-            for number, buffer in zip(numbers, buffers, strict=True):
-                bound[number] = device._own(buffer).data
+        given = self._bindings.bind(inputs, outputs)
+        bound = {number: device._own(buffer).data for number, buffer in given.items()}
 
         def memory(number: int) -> Bytes:
             if number in bound:

@@ -1,0 +1,102 @@
+"""What every device checks of the memory that it is given, before a kernel could run past its end."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from tritloom.backends.base import Device, DeviceBuffer
+from tritloom.codegen.errors import DeviceError, ShapeError
+from tritloom.codegen.ir.template import Plan
+from tritloom.codegen.ir.tile import Kernel, Mode, evaluate_size
+from tritloom.codegen.target import Target
+
+
+def check_launch(
+    kernel: Kernel,
+    available: Sequence[int],
+    sizes: Mapping[str, int],
+    scalars: Sequence[float | int],
+    target: Target,
+) -> None:
+    """Raise ShapeError unless each buffer has the bytes that the sizes call for. `available` is theirs, in order."""
+    absent = [size.name for size in kernel.sizes if size.name not in sizes]
+    if absent:
+        raise ShapeError(f"`{kernel.name}` is launched without the size {', '.join(absent)}")
+    if len(available) != len(kernel.buffers) or len(scalars) != len(kernel.scalars):
+        raise ShapeError(
+            f"`{kernel.name}` takes {len(kernel.buffers)} tensors and {len(kernel.scalars)} scalars and was given "
+            f"{len(available)} and {len(scalars)}"
+        )
+    numbers = dict(sizes)
+    for buffer, nbytes in zip(kernel.buffers, available, strict=True):
+        shape = tuple(evaluate_size(dim, numbers) for dim in buffer.shape)
+        if buffer.dtype.is_ternary:
+            needed = target.layout.nbytes(*shape)
+        else:
+            needed = int(np.prod(shape, dtype=np.int64)) * buffer.dtype.nbytes
+        if needed > nbytes:
+            raise ShapeError(
+                f"`{buffer.name}` of `{kernel.name}` is {buffer.dtype}[{', '.join(map(str, shape))}], {needed} bytes, "
+                f"and was given {nbytes} bytes"
+            )
+
+
+class Bindings:
+    """Checks which buffers a plan's inputs and outputs are given."""
+
+    def __init__(self, plan: Plan, device: Device):
+        self.external = tuple(dict.fromkeys((*plan.inputs, *plan.outputs)))
+        """The tensors that are given, by number."""
+        self._plan = plan
+        self._device = device
+        self._written = {
+            number
+            for launch in plan.launches
+            for buffer, number in zip(launch.kernel.buffers, launch.tensors, strict=True)
+            if buffer.mode is not Mode.IN and number in self.external
+        }
+
+    def bind(
+        self, inputs: Sequence[DeviceBuffer], outputs: Sequence[DeviceBuffer]
+    ) -> dict[int, DeviceBuffer]:
+        """The buffer of each external tensor.
+
+        Raises ShapeError for a buffer that is too short, DeviceError for one of another device or one that is bound
+        to two tensors of which the plan writes one.
+        """
+        plan = self._plan
+        if len(inputs) != len(plan.inputs) or len(outputs) != len(plan.outputs):
+            raise ShapeError(
+                f"the program takes {len(plan.inputs)} inputs and {len(plan.outputs)} outputs and was given "
+                f"{len(inputs)} and {len(outputs)}"
+            )
+        self._device.own(inputs)
+        self._device.own(outputs)
+        bound: dict[int, DeviceBuffer] = {}
+        for number, buffer in zip((*plan.inputs, *plan.outputs), (*inputs, *outputs), strict=True):
+            tensor = plan.tensors[number]
+            if buffer.nbytes < tensor.nbytes:
+                raise ShapeError(
+                    f"the {tensor.role} {tensor.dtype}[{', '.join(map(str, tensor.shape))}] of the program needs "
+                    f"{tensor.nbytes} bytes and was given {buffer.nbytes}"
+                )
+            if bound.setdefault(number, buffer) is not buffer:
+                raise DeviceError(
+                    "a tensor that the program updates in place was given one buffer as input and another as output",
+                    hint="give the input's buffer as the output",
+                )
+        if self._written:
+            self._check_apart(bound)
+        return bound
+
+    def _check_apart(self, bound: Mapping[int, DeviceBuffer]) -> None:
+        holders: dict[int, int] = {}
+        for number, buffer in bound.items():
+            other = holders.setdefault(id(buffer), number)
+            if other != number and (other in self._written or number in self._written):
+                raise DeviceError(
+                    "one buffer was given for two tensors of the program, and the program writes one of them",
+                    hint="give each output a buffer of its own",
+                )
