@@ -147,6 +147,7 @@ class BinaryOp(Enum):
     MOD = "mod"
     """Of integers, with the divisor's sign as in Python."""
     MIN = "min"
+    """Of floats, where one operand is NaN, either of the two; so in reductions."""
     MAX = "max"
     AND = "and"
     OR = "or"
