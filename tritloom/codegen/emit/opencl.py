@@ -30,6 +30,7 @@ from tritloom.codegen.ir.machine import (
     Space,
     index,
 )
+from tritloom.codegen.lower.math import expand_math
 from tritloom.codegen.target import Target
 
 TYPES: dict[DType, str] = {
@@ -78,7 +79,8 @@ def emit_opencl(function: Function, target: Target) -> str:
 
     Its workgroup is two-dimensional: `workgroup(function)`.
     """
-    return _Emitter(function, target).run()
+    # Intel's compiler (2026.2) crashes where one kernel takes the sine and the cosine of one number.
+    return _Emitter(expand_math(function, frozenset({Op.SIN, Op.COS})), target).run()
 
 
 def workgroup(function: Function) -> tuple[int, int]:
@@ -419,6 +421,17 @@ class _Emitter:
     def choose(self, instruction: Instruction, args: list[str], type_: MachineType) -> str:
         return self.narrowed(f"{args[0]} ? {args[1]} : {args[2]}", type_)
 
+    def lookup(self, instruction: Instruction, args: list[str], type_: MachineType) -> str:
+        if type_.lanes > 1:
+            raise self.unsupported(instruction.op)
+        chosen = [literal(value, type_.dtype) for value in instruction.attribute]
+        bit = 1
+        while len(chosen) > 1:
+            pairs = zip(chosen[::2], chosen[1::2], strict=True)
+            chosen = [f"(({args[0]} & {bit}) ? {high} : {low})" for low, high in pairs]
+            bit *= 2
+        return chosen[0]
+
     def cast(self, instruction: Instruction, args: list[str], type_: MachineType) -> str:
         source, target = instruction.args[0].dtype, type_.dtype
         a, name = args[0], c_type(type_)
@@ -492,6 +505,7 @@ _METHODS: dict[Op, Callable[[_Emitter, Instruction, list[str], MachineType], str
     Op.COMPARE: _Emitter.compare,
     Op.SELECT: _Emitter.choose,
     Op.CAST: _Emitter.cast,
+    Op.LOOKUP: _Emitter.lookup,
     Op.BITCAST: _Emitter.bitcast,
     Op.EXTRACT: _Emitter.extract,
     Op.SPLAT: _Emitter.splat,

@@ -20,12 +20,14 @@ _LN2_HIGH = 355.0 / 512.0
 _LN2_LOW = math.log(2.0) - _LN2_HIGH
 
 
-def expand_math(function: Function) -> Function:
-    """The function without EXP, LOG, TANH, SIN and COS of f32."""
+def expand_math(function: Function, only: frozenset[Op] | None = None) -> Function:
+    """The function without EXP, LOG, TANH, SIN and COS of f32, or without those of them that are in `only`."""
 
     def expand(b: MachineBuilder, instruction: Instruction) -> Register | None:
         make = _EXPANSIONS.get(instruction.op)
-        return None if make is None else make(b, instruction.args[0])
+        if make is None or (only is not None and instruction.op not in only) or instruction.args[0].dtype is not f32:
+            return None
+        return make(b, instruction.args[0])
 
     return rewrite(function, expand)
 
