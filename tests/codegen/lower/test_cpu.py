@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import ml_dtypes
@@ -15,12 +16,15 @@ from numpy.typing import NDArray
 from tests.strategies import Case, random_kernels
 from tritloom.backends.cpu import CPUBackend, CPUDevice
 from tritloom.codegen.ir.dtypes import ALL, DType, TensorSpec, bf16, bool_, f16, f32, i8, i32, ternary
+from tritloom.codegen.ir.machine import For, Instruction, Op
 from tritloom.codegen.ir.machine_verifier import verify_machine
 from tritloom.codegen.ir.ternary import TernaryArray
 from tritloom.codegen.ir.tile import BinaryOp, Kernel, Mode, ReduceOp, UnaryOp, Value, evaluate_size
 from tritloom.codegen.ir.tile_builder import Builder
 from tritloom.codegen.ir.tile_interpreter import interpret
 from tritloom.codegen.lower.cpu import lower_cpu
+from tritloom.codegen.lower.cpu.blocks import dot_blocks
+from tritloom.codegen.targets import target
 
 DEVICES = {device.name: device for device in CPUBackend().devices()}
 LEVELS = ("cpu", "cpu:avx2", "cpu:plain")
@@ -523,6 +527,45 @@ def test_ternary_cast(device: CPUDevice) -> None:
     b.store(y, [n, k], b.cast(v, i8))
     b.store(t, [k, n], b.cast(v, f32))
     check(device, b.finish(), {"w": weights(21, 37)}, {"N": 21, "K": 37})
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "blocks", "expected"),
+    [
+        (i8, ternary, (8, 48, 64), Op.DOT4_US),
+        (bf16, ternary, (8, 48, 64), Op.DOT2_BF16),
+        (f32, ternary, (8, 48, 64), Op.LOOKUP),
+        (i8, i8, (4, 6, 64), Op.DOT4_SS),
+        (bf16, bf16, (4, 6, 64), Op.DOT2_BF16),
+    ],
+    ids=str,
+)
+def test_dot_instructions(left: DType, right: DType, blocks: tuple[int, int, int], expected: Op) -> None:
+    """A processor with dot instructions gets them, and a loop's sums are reduced after it alone."""
+    wide = replace(
+        target("cpu:avx512"), features=frozenset({"int8-dot", "bf16-dot", "lookup", "masked-memory"})
+    )
+    function = lower_cpu(matmul(left["M", "K"], right["N", "K"], blocks), wide)
+    loops = [statement for statement in function.body.statements if isinstance(statement, For)]
+    assert len(loops) == 2  # whole blocks, then what is left
+    inside = [s.op for loop in loops for s in loop.body.walk() if isinstance(s, Instruction)]
+    assert expected in inside
+    assert Op.REDUCE not in inside
+    whole = [s for s in loops[0].body.walk() if isinstance(s, Instruction)]
+    assert all(len(s.args) == 1 for s in whole if s.op is Op.LOAD)  # no masks
+
+
+@pytest.mark.parametrize("name", ["cpu:avx512", "cpu:avx2", "cpu:plain"])
+@pytest.mark.parametrize("rows", [1, 2, 7, 512])
+@pytest.mark.parametrize(("left", "right"), [(i8, ternary), (bf16, ternary), (f32, f32)], ids=str)
+def test_dot_blocks_fit_the_registers(name: str, rows: int, left: DType, right: DType) -> None:
+    described = target(name)
+    height, breadth, depth = dot_blocks(left, right, rows, described)
+    lanes = described.vector_bits // 32
+    sums = height * (breadth // lanes if right.is_ternary else breadth)
+    assert 1 <= height <= rows
+    assert sums + height <= described.vector_registers
+    assert depth % 16 == 0
 
 
 @settings(max_examples=15)

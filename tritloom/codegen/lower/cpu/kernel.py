@@ -295,9 +295,21 @@ class Lowering(Context):
             first = b.select(b.compare("lt", low, stop), first, stop)
             return [(first, stop, Span(axis, zero, low, stop))]
         whole = b.mul(b.div(stop, axis.block), axis.block)
-        if any(isinstance(statement, Loop) for statement in loop.body.statements):
+        if self._is_long(loop):
             return [(zero, stop, Span(axis, zero, None, stop))]
         return [(zero, whole, Span(axis, zero)), (whole, stop, Span(axis, zero, None, stop))]
+
+    def _is_long(self, loop: Loop) -> bool:
+        """Whether the code of a turn is too long to have it twice, with and without masks: it holds a loop, or a dot
+        whose sum is needed in every turn."""
+        gathered = {found.source for found in self.uses.gathered.get(loop, ())}
+        for statement in loop.body.statements:
+            if isinstance(statement, Loop):
+                return True
+            if isinstance(statement, Let) and isinstance(statement.value, Dot):
+                if statement.value not in gathered:
+                    return True
+        return False
 
     def _turns(
         self,
