@@ -6,23 +6,31 @@ from collections.abc import Callable
 
 import pytest
 
-import tritloom as tl
-from tritloom.dsl.kernel import Kernel
+from tritloom.dsl import language as tl
+from tritloom.dsl.kernel import Kernel, kernel
 
 
-@tl.kernel
+@kernel
 def add(
-    x: tl.f32["M", "N"], y: tl.f32["N"], z: tl.out(tl.f32["M", "N"]), BM=tl.tunable(2), BN=tl.tunable(32)
-):
+    x: tl.f32["M", "N"],
+    y: tl.f32["N"],
+    z: tl.out(tl.f32["M", "N"]),
+    BM: int = tl.tunable(2),
+    BN: int = tl.tunable(32),
+) -> None:
     M, N = x.shape
     m, n = tl.programs(M, BM), tl.programs(N, BN)
     z[m, n] = x[m, n] + y[n]
 
 
-@tl.kernel
+@kernel
 def rms_norm(
-    x: tl.f32["M", "K"], g: tl.f32["K"], y: tl.out(tl.f32["M", "K"]), BM=tl.tunable(1), BK=tl.tunable(32)
-):
+    x: tl.f32["M", "K"],
+    g: tl.f32["K"],
+    y: tl.out(tl.f32["M", "K"]),
+    BM: int = tl.tunable(1),
+    BK: int = tl.tunable(32),
+) -> None:
     M, K = x.shape
     m = tl.programs(M, BM)
     squares = tl.zeros(m)
@@ -33,15 +41,15 @@ def rms_norm(
         y[m, k] = x[m, k] * r * g[k]
 
 
-@tl.kernel
+@kernel
 def ternary_matmul(
     x: tl.i8["M", "K"],
     w: tl.ternary["N", "K"],
     y: tl.out(tl.i32["M", "N"]),
-    BM=tl.tunable(2),
-    BN=tl.tunable(16),
-    BK=tl.tunable(16),
-):
+    BM: int = tl.tunable(2),
+    BN: int = tl.tunable(16),
+    BK: int = tl.tunable(16),
+) -> None:
     M, K = x.shape
     N, _ = w.shape
     n, m = tl.programs(N, BN), tl.programs(M, BM)
@@ -52,9 +60,9 @@ def ternary_matmul(
 
 
 @pytest.mark.parametrize("target", ["cpu:avx512", "cpu:avx2", "aarch64", "opencl"])
-@pytest.mark.parametrize("kernel", [add, rms_norm, ternary_matmul], ids=lambda kernel: kernel.name)
-def test_source(kernel: Kernel, target: str, golden: Callable[[str, str], None]) -> None:
+@pytest.mark.parametrize("example", [add, rms_norm, ternary_matmul], ids=lambda example: example.name)
+def test_source(example: Kernel, target: str, golden: Callable[[str, str], None]) -> None:
     golden(
-        f"{kernel.name}.{target.replace(':', '-')}.{'cl' if target == 'opencl' else 'll'}",
-        kernel.source(target=target),
+        f"{example.name}.{target.replace(':', '-')}.{'cl' if target == 'opencl' else 'll'}",
+        example.source(target=target),
     )

@@ -233,7 +233,7 @@ class NumpyBitnet:
         return loss, self._gradients()
 
     def _gradients(self) -> dict[str, Array]:
-        found = {}
+        found: dict[str, Array] = {}
         for number, layer in enumerate(self.layers):
             for name, linear in layer.items():
                 if isinstance(linear, Linear) and linear.a is not None:

@@ -25,7 +25,11 @@ def expand_math(function: Function, only: frozenset[Op] | None = None) -> Functi
 
     def expand(b: MachineBuilder, instruction: Instruction) -> Register | None:
         make = _EXPANSIONS.get(instruction.op)
-        if make is None or (only is not None and instruction.op not in only) or instruction.args[0].dtype is not f32:
+        if (
+            make is None
+            or (only is not None and instruction.op not in only)
+            or instruction.args[0].dtype is not f32
+        ):
             return None
         return make(b, instruction.args[0])
 
