@@ -28,7 +28,7 @@ Adapters = list[dict[str, dict[str, Tensor]]]
 @dataclass(frozen=True, slots=True)
 class Graph:
     """What is fixed when a program is traced: the config, the LoRA scaling of each adapted module path, and the
-    precision of the backward product with ternary weights ("f32" or "bf16")."""
+    precision of operands in the backward products with ternary weights and in the loss ("f32" or "bf16")."""
 
     config: ModelConfig
     scaling: Mapping[str, float] = field(default_factory=dict)
@@ -120,7 +120,7 @@ class Graph:
         `labels` is i32 [batch * tokens], already shifted: row i's label is the token after token i.
         """
         hidden, _ = self.hidden(weights, adapters, ids, rotation)
-        return nn.linear_cross_entropy(hidden, self.head(weights), labels)
+        return nn.linear_cross_entropy(hidden, self.head(weights), labels, precision=self.precision)
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,7 +67,7 @@ def main() -> None:
     type=click.Choice(["f32", "bf16"]),
     default="f32",
     show_default=True,
-    help="Of the gradient's product with ternary weights.",
+    help="Of operands in backward products and in the loss.",
 )
 @click.option("--rank", default=16, show_default=True, type=click.IntRange(1), help="LoRA rank.")
 @click.option("--alpha", default=32.0, show_default=True, help="LoRA alpha.")

@@ -168,8 +168,8 @@ class Model:
 def load_model(folder: str | Path, device: str | Device | None = None, precision: str = "f32") -> Model:
     """The BitNet model of a folder (config.json and safetensors, packed or master weights) on a device.
 
-    `precision` is that of the backward product with ternary weights: "f32", or "bf16" where speed matters more. Raises
-    ConfigError, CheckpointError, DeviceError.
+    `precision` is that of operands in the backward products with ternary weights and in the loss: "f32", or "bf16"
+    where speed matters more. Raises ConfigError, CheckpointError, DeviceError.
     """
     found = device if isinstance(device, Device) else find_device(device)
     return Model(load_checkpoint(folder), found, precision)
