@@ -106,8 +106,10 @@ class ScopedBuilder(MachineBuilder):
                 return self.const(0, type_.dtype)
             case Op.MUL if a == 1:
                 return args[1]
-            case Op.MUL if b == 1:
+            case Op.MUL | Op.DIV if b == 1:
                 return args[0]
+            case Op.REM if b == 1:
+                return self.const(0, type_.dtype)
         if a is None or b is None:
             return None
         exact = {Op.ADD: a + b, Op.SUB: a - b, Op.MUL: a * b, Op.MIN: min(a, b), Op.MAX: max(a, b)}.get(op)
