@@ -27,6 +27,7 @@ from tritloom.codegen.compile import emit
 from tritloom.codegen.ir.dtypes import DType, bf16, f32, i8, i32, ternary, u8
 from tritloom.codegen.ir.machine import Function, MachineType
 from tritloom.codegen.ir.machine_builder import MachineBuilder
+from tritloom.codegen.ir.template import Launch, Plan, PlanTensor
 from tritloom.codegen.ir.ternary import TernaryArray
 from tritloom.codegen.ir.tile import BinaryOp, Kernel, Mode
 from tritloom.codegen.ir.tile_builder import Builder
@@ -36,8 +37,6 @@ from tritloom.codegen.target import Target
 ROWS = (1, 32, 128, 512)
 SHAPES = ((2560, 2560), (2560, 6912), (6912, 2560))
 """(K, N) of the layers of a 2-billion-parameter BitNet."""
-CHAINS = 16
-"""Independent sums in the kernel that measures the ceiling."""
 TURNS = 20_000
 
 
@@ -72,34 +71,36 @@ def matmul_kernel(left: DType, rows: int, target: Target) -> Kernel:
 
 
 def peak_function(left: DType, target: Target) -> tuple[Function, int]:
-    """Chains of the dot instruction that products of this dtype use, and the operations of one program."""
+    """Chains of the dot instruction that products of this dtype use, and the operations of one program.
+
+    Each sum is its own factor, so that no part of an instruction that is emulated can be taken out of the loop.
+    """
     b = MachineBuilder(f"peak_{left}")
     out = b.buffer("out", i32 if left is i8 else f32)
     lanes = target.vector_bits // 32
+    chains = target.vector_registers * 3 // 4
     paired = left is bf16 and target.has("bf16-dot")
     group = 4 if left is i8 else 2 if paired else 1
     seed = b.splat(b.program(), lanes)
-    if left is i8:
-        starts = [b.add(seed, chain) for chain in range(CHAINS)]
-        factor = b.bitcast(b.and_(seed, 0x01010101), MachineType(i8, 4 * lanes))
-        codes = b.bitcast(b.and_(seed, 0x01010101), MachineType(u8, 4 * lanes))
-    else:
-        starts = [b.cast(b.add(seed, chain), f32) for chain in range(CHAINS)]
-        factor = b.bitcast(seed, MachineType(bf16, 2 * lanes)) if paired else b.cast(seed, f32)
-        codes = factor
+    starts = [b.add(seed, chain) for chain in range(chains)]
+    codes = b.bitcast(b.and_(seed, 0x01010101), MachineType(u8, 4 * lanes))
+    if left is not i8:
+        starts = [b.cast(start, f32) for start in starts]
     with b.for_(0, TURNS, 1, starts) as turns:
         for value in turns.values:
             if left is i8:
+                factor = b.bitcast(value, MachineType(i8, 4 * lanes))
                 turns.next.append(b.dot4_us(value, codes, factor, small=True))
             elif paired:
-                turns.next.append(b.dot2_bf16(value, codes, factor))
+                factor = b.bitcast(value, MachineType(bf16, 2 * lanes))
+                turns.next.append(b.dot2_bf16(value, factor, factor))
             else:
-                turns.next.append(b.fma(codes, factor, value))
+                turns.next.append(b.fma(value, value, value))
     total = turns.results[0]
     for value in turns.results[1:]:
         total = b.add(total, value)
     b.store(out, b.program(), b.reduce("add", total))
-    return b.finish(), 2 * CHAINS * TURNS * lanes * group
+    return b.finish(), 2 * chains * TURNS * lanes * group
 
 
 def best_time(run: Callable[[], None], budget: float = 0.4) -> float:
@@ -153,14 +154,19 @@ class Bench:
             else rng.standard_normal((m, contracted), np.float32).astype(bf16.numpy)
         )
         kernel = matmul_kernel(left, m, self.device.target)
-        executable = self.device.compile(kernel)
         y = np.empty((m, columns), np.int32 if forward else np.float32)
         packed = TernaryArray.pack(weights, self.device.target.layout)
         buffers = [self.device.upload(x), self.device.upload(packed.words), self.device.allocate(y.nbytes)]
-        sizes = {"M": m, "K": contracted, "N": columns}
+        launch = Launch(kernel, (0, 1, 2), {"M": m, "K": contracted, "N": columns})
+        tensors = (
+            PlanTensor((m, contracted), left, x.nbytes, "input"),
+            PlanTensor((columns, contracted), ternary, packed.words.nbytes, "input"),
+            PlanTensor((m, columns), i32 if forward else f32, y.nbytes, "output"),
+        )
+        program = self.device.prepare(Plan(tensors, (0, 1), (2,), (launch,), 0))
 
         def run() -> None:
-            self.device.launch(executable, buffers, sizes)
+            program.run(buffers[:2], buffers[2:])
 
         run()
         self.device.read(buffers[2], y)
