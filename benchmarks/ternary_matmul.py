@@ -31,7 +31,7 @@ from tritloom.codegen.ir.template import Launch, Plan, PlanTensor
 from tritloom.codegen.ir.ternary import TernaryArray
 from tritloom.codegen.ir.tile import BinaryOp, Kernel, Mode
 from tritloom.codegen.ir.tile_builder import Builder
-from tritloom.codegen.lower.cpu.blocks import dot_blocks
+from tritloom.codegen.schedule.blocks import TERNARY_DOT, table
 from tritloom.codegen.target import Target
 
 ROWS = (1, 32, 128, 512)
@@ -57,7 +57,8 @@ class Row:
 
 def matmul_kernel(left: DType, rows: int, target: Target) -> Kernel:
     """`y[M, N] = x[M, K] . w[N, K]` with ternary w, in blocks that suit the target."""
-    bm, bn, bk = dot_blocks(left, ternary, rows, target)
+    blocks = table(target, TERNARY_DOT, rows)
+    bm, bn, bk = blocks.rows, blocks.columns, blocks.loop
     sums = i32 if left is i8 else f32
     b = Builder(f"matmul_{left}_ternary")
     x, w = b.buffer("x", left["M", "K"]), b.buffer("w", ternary["N", "K"])

@@ -23,7 +23,6 @@ from tritloom.codegen.ir.tile import BinaryOp, Kernel, Mode, ReduceOp, UnaryOp, 
 from tritloom.codegen.ir.tile_builder import Builder
 from tritloom.codegen.ir.tile_interpreter import interpret
 from tritloom.codegen.lower.cpu import lower_cpu
-from tritloom.codegen.lower.cpu.blocks import dot_blocks
 from tritloom.codegen.targets import target
 
 DEVICES = {device.name: device for device in CPUBackend().devices()}
@@ -553,19 +552,6 @@ def test_dot_instructions(left: DType, right: DType, blocks: tuple[int, int, int
     assert Op.REDUCE not in inside
     whole = [s for s in loops[0].body.walk() if isinstance(s, Instruction)]
     assert all(len(s.args) == 1 for s in whole if s.op is Op.LOAD)  # no masks
-
-
-@pytest.mark.parametrize("name", ["cpu:avx512", "cpu:avx2", "cpu:plain"])
-@pytest.mark.parametrize("rows", [1, 2, 7, 512])
-@pytest.mark.parametrize(("left", "right"), [(i8, ternary), (bf16, ternary), (f32, f32)], ids=str)
-def test_dot_blocks_fit_the_registers(name: str, rows: int, left: DType, right: DType) -> None:
-    described = target(name)
-    height, breadth, depth = dot_blocks(left, right, rows, described)
-    lanes = described.vector_bits // 32
-    sums = height * (breadth // lanes if right.is_ternary else breadth)
-    assert 1 <= height <= rows
-    assert sums + height <= described.vector_registers
-    assert depth % 16 == 0
 
 
 @settings(max_examples=15)

@@ -148,10 +148,6 @@ class Lanes:
         served = top in self._vectors.get(root, ())
         return top if served or top not in self._companions.get(root, ()) else None
 
-    def force(self, value: Value, lane: Axis | None) -> None:
-        """Set a value's lane axis (what a dot's strategy makes)."""
-        self._chosen[value] = lane
-
 
 def _weighted(block: Block, weight: float) -> Iterator[tuple[Let | Store | Loop | If, float]]:
     """All statements with how often they run, as far as one can tell."""
