@@ -27,6 +27,7 @@ def linear_cross_entropy(
     The vocabulary is taken in pieces, each turned from logits into exponentials in place. The gradient of h is summed
     on the way, as attention to the weight's rows would be. That of the weight takes the normalised exponentials, so
     where it is wanted each piece is made a second time, from other cuts: no piece is kept from one pass to the other.
+    The gradient is a constant to further derivatives.
     """
     _check(h, weight, labels, precision)
     wide = bf16 if precision == "bf16" or weight.dtype is bf16 else f32
