@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import ml_dtypes
@@ -11,11 +12,13 @@ from numpy.typing import NDArray
 
 import tritloom as tl
 from tests import support
+from tests.codegen.lower.test_gpu import matmul, reversed_in_place
 from tritloom.backends import opencl, registry
 from tritloom.backends.opencl import OpenCLDevice, assign_slots
 from tritloom.codegen.errors import CompileError, DeviceError, OutOfMemoryError, ShapeError
-from tritloom.codegen.ir.dtypes import f32
+from tritloom.codegen.ir.dtypes import DType, f32, i8, ternary
 from tritloom.codegen.ir.template import Launch, Plan, PlanTensor
+from tritloom.codegen.ir.ternary import TernaryArray
 from tritloom.codegen.ir.tile import BinaryOp, Kernel, Mode
 from tritloom.codegen.ir.tile_builder import Builder
 
@@ -107,6 +110,40 @@ def test_the_compilers_complaint_is_told_with_its_line(device: OpenCLDevice) -> 
         device.build(source, "broken")
     assert "refused the kernel `broken`" in error.value.message
     assert "3 | x[0] = nothing;" in error.value.message
+
+
+def test_threads_of_a_program_meet_in_a_buffer(device: OpenCLDevice) -> None:
+    kernel = reversed_in_place(200)
+    array = np.arange(200, dtype=np.int32)
+    buffer = device.upload(array)
+    device.launch(device.compile(kernel), [buffer], {"N": 200})
+    back = np.empty_like(array)
+    device.read(buffer, back)
+    np.testing.assert_array_equal(back, array[::-1] + 1)
+
+
+@pytest.mark.device("opencl-intel")
+@pytest.mark.parametrize("right", [i8, ternary], ids=str)
+def test_the_devices_own_dot_of_bytes(right: DType) -> None:
+    found = registry.device(f"opencl:{support.OPENCL_PLATFORMS['opencl-intel']}")
+    assert isinstance(found, OpenCLDevice)
+    if "cl_khr_integer_dot_product" not in found.extensions:
+        pytest.skip(f"{found.description} has no integer dot product")
+    device = OpenCLDevice("opencl:dot", found.device)
+    device.target = replace(device.target, features=device.target.features | {"int8-dot"})
+    kernel = matmul(i8, right, 8, 16, 32)
+    generator = np.random.default_rng(0)
+    m, n, k = 11, 17, 100
+    left = generator.integers(-128, 128, (m, k)).astype(np.int8)
+    weights = generator.integers(-1, 2, (n, k)).astype(np.int8)
+    stored = TernaryArray.pack(weights).words if right is ternary else weights
+    result = device.allocate(4 * m * n)
+    executable = device.compile(kernel)
+    assert "dot4_ss_native" in executable.source
+    device.launch(executable, [device.upload(left), device.upload(stored), result], {"M": m, "N": n, "K": k})
+    back = np.empty((m, n), np.int32)
+    device.read(result, back)
+    np.testing.assert_array_equal(back, left.astype(np.int32) @ weights.T.astype(np.int32))
 
 
 def arrays(count: int) -> list[NDArray[np.float32]]:

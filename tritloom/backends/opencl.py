@@ -93,7 +93,8 @@ class OpenCLDevice(Device):
 
     def __init__(self, name: str, device: Any):
         self.name = name
-        self._device = device
+        self.device = device
+        self.extensions = frozenset(device.extensions.split())
         version = " ".join(device.platform.version.split(",")[0].split())
         self.description = f"{device.name.strip()} ({device.platform.name.strip()}, {version})"
         self.target = describe(device, name)
@@ -102,16 +103,16 @@ class OpenCLDevice(Device):
 
     @cached_property
     def _context(self) -> Any:
-        return cl.Context([self._device])
+        return cl.Context([self.device])
 
     @cached_property
     def _queue(self) -> Any:
-        return cl.CommandQueue(self._context, self._device)
+        return cl.CommandQueue(self._context, self.device)
 
     # memory
 
     def allocate(self, nbytes: int) -> OpenCLBuffer:
-        most = self._device.max_mem_alloc_size
+        most = self.device.max_mem_alloc_size
         if nbytes > most:
             raise OutOfMemoryError(
                 f"{nbytes} bytes were asked for in one piece, {self.description} gives at most {most}",
@@ -162,15 +163,15 @@ class OpenCLDevice(Device):
     def build(self, source: str, name: str) -> Any:
         """A built program. Raises CompileError with the compiler's log and the source line that it points to."""
         options = ["-cl-std=CL1.2" if not self.target.has("int8-dot") else "-cl-std=CL3.0"]
-        if self._device.single_fp_config & cl.device_fp_config.CORRECTLY_ROUNDED_DIVIDE_SQRT:
+        if self.device.single_fp_config & cl.device_fp_config.CORRECTLY_ROUNDED_DIVIDE_SQRT:
             options.append("-cl-fp32-correctly-rounded-divide-sqrt")
         program = cl._cl._Program(self._context, source)  # cl.Program, without its cache
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", cl.CompilerWarning)  # "build succeeded" is one
-                program.build(" ".join(options).encode(), [self._device])
+                program.build(" ".join(options).encode(), [self.device])
         except cl.Error as error:
-            log = str(program.get_build_info(self._device, cl.program_build_info.LOG)).strip()
+            log = str(program.get_build_info(self.device, cl.program_build_info.LOG)).strip()
             found = _LINE.search(log)
             lines = source.splitlines()
             number = int(found[1]) if found else 0

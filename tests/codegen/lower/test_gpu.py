@@ -205,6 +205,58 @@ def test_a_read_of_what_others_wrote_waits() -> None:
     assert reads
 
 
+def test_sums_that_a_loop_carries_meet_after_it() -> None:
+    function = lower_gpu(row_sums(), TARGET)
+    (loop,) = (s for s in function.body.statements if isinstance(s, For))
+    inside = [s.op for s in loop.body.walk() if isinstance(s, Instruction)]
+    assert Op.BARRIER not in inside
+    assert Op.BARRIER in [s.op for s in function.body.walk() if isinstance(s, Instruction)]
+
+
+def test_a_running_total_that_is_read_meets_in_the_loop() -> None:
+    b = Builder("running")
+    x, y = b.buffer("x", f32["M", "K"]), b.buffer("y", f32["M", "K"], Mode.OUT)
+    m = b.program_axis("m", b.size("M"), 4)
+    with b.loop("k", b.size("K"), 128, [b.full([m], 0, f32)]) as loop:
+        tile = b.load(x, [m, loop.axis])
+        total = b.binary(BinaryOp.ADD, loop.values[0], b.reduce(ReduceOp.SUM, tile, loop.axis))
+        b.store(y, [m, loop.axis], b.expand(total, [loop.axis]))
+        loop.next = [total]
+    function = lower_gpu(b.finish(), TARGET)
+    verify_machine(function)
+    (machine_loop,) = (s for s in function.body.statements if isinstance(s, For))
+    assert Op.BARRIER in [s.op for s in machine_loop.body.walk() if isinstance(s, Instruction)]
+
+
+def reversed_in_place(n: int) -> Kernel:
+    """x = reversed(x + 1) within one program: threads meet in a buffer."""
+    b = Builder("reversed")
+    x = b.buffer("x", i32["N"], Mode.INOUT)
+    whole = b.whole_axis("i", const(n))
+    i = b.index(whole)
+    b.store(x, [i], b.binary(BinaryOp.ADD, b.load(x, [i]), 1))
+    other = b.binary(BinaryOp.SUB, n - 1, i)
+    b.store(x, [i], b.load(x, [other]))
+    return b.finish()
+
+
+def test_threads_that_meet_in_a_buffer_wait() -> None:
+    function = lower_gpu(reversed_in_place(200), TARGET)
+    order = [s.op for s in function.body.walk() if isinstance(s, Instruction)]
+    order = [op for op in order if op in (Op.LOAD, Op.STORE, Op.BARRIER)]
+    runs = [op for op, before in zip(order, [None, *order]) if op is not before]
+    assert runs == [Op.LOAD, Op.STORE, Op.BARRIER, Op.LOAD, Op.BARRIER, Op.STORE]
+
+
+def test_in_place_updates_element_by_element_need_no_barrier() -> None:
+    b = Builder("in_place")
+    x = b.buffer("x", f32["N"], Mode.INOUT)
+    n = b.program_axis("n", b.size("N"), 512)
+    b.store(x, [n], b.binary(BinaryOp.MUL, b.load(x, [n]), 2.0))
+    function = lower_gpu(b.finish(), TARGET)
+    assert Op.BARRIER not in [s.op for s in function.body.walk() if isinstance(s, Instruction)]
+
+
 def test_too_much_shared_memory_names_the_blocks() -> None:
     with pytest.raises(UnsupportedError) as error:
         lower_gpu(matmul(f32, f32, 128, 128, 64), TARGET)

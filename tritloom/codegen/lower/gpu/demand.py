@@ -29,6 +29,7 @@ from tritloom.codegen.ir.tile import (
     Value,
 )
 from tritloom.codegen.lower.gpu.access import reads_only, store_layout
+from tritloom.codegen.lower.gpu.accumulation import Accumulations
 from tritloom.codegen.lower.gpu.dots import operands
 from tritloom.codegen.lower.gpu.layout import Layout
 from tritloom.codegen.lower.gpu.plan import LayoutPlan
@@ -38,15 +39,16 @@ Demands = dict[Value, dict[Layout, None]]
 """Layouts of each value, in order of first use."""
 
 
-def find(kernel: Kernel, plan: LayoutPlan, target: Target) -> Demands:
+def find(kernel: Kernel, plan: LayoutPlan, target: Target, accumulations: Accumulations) -> Demands:
     """The demands of a kernel."""
-    finder = _Finder(plan, target)
+    finder = _Finder(plan, target, accumulations)
     finder.block(kernel.body)
     return finder.demands
 
 
 class _Finder:
-    def __init__(self, plan: LayoutPlan, target: Target):
+    def __init__(self, plan: LayoutPlan, target: Target, accumulations: Accumulations):
+        self.accumulations = accumulations
         self.plan = plan
         self.target = target
         self.demands: Demands = {}
@@ -101,7 +103,8 @@ class _Finder:
 
     def loop(self, loop: Loop) -> None:
         for variable in loop.variables:
-            self.want_usual(variable.next)
+            reduction = self.accumulations.get(variable.carried)
+            self.want_usual(variable.next if reduction is None else reduction.operand)
         self.block(loop.body)
         for variable in loop.variables:
             self.want_usual(variable.initial)

@@ -5,6 +5,8 @@ Loop bounds and conditions are scalars, the same in all threads, so barriers are
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from tritloom.codegen.errors import UnsupportedError
 from tritloom.codegen.ir.dtypes import i32, u8, u32
 from tritloom.codegen.ir.machine import Function, Register
@@ -22,6 +24,7 @@ from tritloom.codegen.ir.tile import (
     Let,
     Load,
     Loop,
+    LoopVariable,
     Mode,
     Reduce,
     Select,
@@ -30,11 +33,11 @@ from tritloom.codegen.ir.tile import (
     Unary,
     Value,
 )
-from tritloom.codegen.lower.gpu import access, demand, dots, elementwise, reductions
-from tritloom.codegen.lower.gpu.context import Context, OpenAxis
+from tritloom.codegen.lower.gpu import access, accumulation, demand, dots, elementwise, reductions
+from tritloom.codegen.lower.gpu.context import Context, OpenAxis, Tile
 from tritloom.codegen.lower.gpu.layout import Layout
 from tritloom.codegen.lower.gpu.memory import check_budget
-from tritloom.codegen.lower.gpu.plan import LayoutPlan, choose
+from tritloom.codegen.lower.gpu.plan import choose
 from tritloom.codegen.target import Target
 
 MOST_REGISTERS = 2048
@@ -47,11 +50,12 @@ def lower_gpu(kernel: Kernel, target: Target) -> Function:
     Raises UnsupportedError for blocks that need more shared memory or registers than the target has.
     """
     plan = choose(kernel, target)
-    demands = demand.find(kernel, plan, target)
+    accumulations = accumulation.find(kernel, plan)
+    demands = demand.find(kernel, plan, target, accumulations)
     _check_registers(kernel, demands)
     blocks = _blocks(kernel)
     for slots in (2, 1):
-        lowering = _Lowering(kernel, target, plan, demands, slots)
+        lowering = _Lowering(Context(kernel, target, plan, slots), demands, accumulations)
         function = lowering.run()
         if lowering.ctx.shared.nbytes <= target.shared_bytes:
             break
@@ -94,12 +98,13 @@ def multiple_of(value: Value) -> int:
 
 
 class _Lowering:
-    def __init__(self, kernel: Kernel, target: Target, plan: LayoutPlan, demands: demand.Demands, slots: int):
-        self.kernel = kernel
-        self.plan = plan
+    def __init__(self, ctx: Context, demands: demand.Demands, accumulations: accumulation.Accumulations):
+        self.ctx = ctx
+        self.kernel = ctx.kernel
+        self.plan = ctx.plan
         self.demands = demands
-        self.ctx = Context(kernel, target, plan, slots)
-        self.ctx.contended = access.contended(kernel, plan)
+        self.accumulations = accumulations
+        ctx.contended = access.contended(ctx.kernel, ctx.plan)
 
     def run(self) -> Function:
         ctx, b = self.ctx, self.ctx.builder
@@ -192,20 +197,49 @@ class _Lowering:
         if isinstance(loop.start, Const) and int(loop.start.value) % axis.block == 0:
             start = None
         whole = loop.stop is None and multiple_of(axis.size) % axis.block == 0
-        tiles = [ctx.tile(v.initial, self.plan.layout(v.initial.axes)) for v in loop.variables]
-        initials = [register for tile in tiles for register in tile.registers]
+        starts = [self.start(variable) for variable in loop.variables]
+        initials = [register for tile in starts for register in tile.registers]
         with ctx.shared.repeated(), ctx.scope(), b.for_(first, stop, axis.block, initials) as opened:
             opened.variable.name = axis.name
             ctx.open(axis, OpenAxis(opened.variable, stop, start, whole))
             inside = iter(opened.values)
-            for variable, tile in zip(loop.variables, tiles, strict=True):
+            for variable, tile in zip(loop.variables, starts, strict=True):
                 ctx.define(variable.carried, tile.layout, [next(inside) for _ in tile.registers])
             self.block(loop.body)
-            for variable, tile in zip(loop.variables, tiles, strict=True):
-                opened.next += ctx.tile(variable.next, tile.layout).registers
+            for variable, tile in zip(loop.variables, starts, strict=True):
+                opened.next += self.following(variable, tile)
         after = iter(opened.results)
-        for variable, tile in zip(loop.variables, tiles, strict=True):
-            ctx.define(variable.result, tile.layout, [next(after) for _ in tile.registers])
+        for variable, tile in zip(loop.variables, starts, strict=True):
+            self.finish(variable, Tile(tile.layout, tuple(next(after) for _ in tile.registers)))
+
+    def start(self, variable: LoopVariable) -> Tile:
+        """What a loop variable is before the first turn: of an accumulation, each thread's part of nothing."""
+        reduction = self.accumulations.get(variable.carried)
+        if reduction is None:
+            return self.ctx.tile(variable.initial, self.plan.layout(variable.initial.axes))
+        layout = reductions.partial_layout(self.plan, reduction)
+        return Tile(layout, (reductions.neutral(self.ctx, reduction),) * layout.registers)
+
+    def following(self, variable: LoopVariable, start: Tile) -> Sequence[Register]:
+        """What a loop variable is at the end of a turn."""
+        ctx, reduction = self.ctx, self.accumulations.get(variable.carried)
+        if reduction is None:
+            return ctx.tile(variable.next, start.layout).registers
+        parts = reductions.within(ctx, reduction)
+        before = ctx.registers(variable.carried, start.layout)
+        return [reductions.combine(ctx, reduction, *pair) for pair in zip(before, parts, strict=True)]
+
+    def finish(self, variable: LoopVariable, last: Tile) -> None:
+        """Define a loop variable's result from what it is after the last turn."""
+        ctx, reduction = self.ctx, self.accumulations.get(variable.carried)
+        if reduction is None:
+            ctx.define(variable.result, last.layout, last.registers)
+            return
+        layout = self.plan.layout(variable.initial.axes)
+        total = ctx.move(reductions.across(ctx, reduction, list(last.registers)), layout)
+        initial = ctx.tile(variable.initial, layout).registers
+        results = [reductions.combine(ctx, reduction, *pair) for pair in zip(initial, total, strict=True)]
+        ctx.define(variable.result, layout, results)
 
     def condition(self, statement: If) -> None:
         ctx, b = self.ctx, self.ctx.builder

@@ -7,7 +7,8 @@ from tritloom.codegen.ir.machine import Op, Register, index
 from tritloom.codegen.ir.tile import Reduce, ReduceOp
 from tritloom.codegen.lower.gpu.context import Context, Tile
 from tritloom.codegen.lower.gpu.elementwise import widened
-from tritloom.codegen.lower.gpu.layout import Spread
+from tritloom.codegen.lower.gpu.layout import Layout, Spread
+from tritloom.codegen.lower.gpu.plan import LayoutPlan
 
 _OPS = {ReduceOp.SUM: Op.ADD, ReduceOp.MAX: Op.MAX, ReduceOp.MIN: Op.MIN}
 _RADIX = 16
@@ -18,29 +19,50 @@ _CHUNK = 8
 
 def reduce(ctx: Context, value: Reduce) -> Tile:
     """The reduced tile, in the operand's layout less the axis."""
+    return across(ctx, value, within(ctx, value))
+
+
+def partial_layout(plan: LayoutPlan, value: Reduce) -> Layout:
+    """The layout of the parts that threads reduce on their own: the operand's less the axis."""
+    return plan.layout(value.operand.axes).restrict(value.axes)
+
+
+def neutral(ctx: Context, value: Reduce) -> Register:
+    """The part of a thread that has met no element."""
+    return ctx.builder.const(numerics.neutral(value.op, value.dtype), value.dtype)
+
+
+def combine(ctx: Context, value: Reduce, left: Register, right: Register) -> Register:
+    """Two parts together."""
+    return ctx.builder.binary(_OPS[value.op], left, right)
+
+
+def within(ctx: Context, value: Reduce) -> list[Register]:
+    """What each thread reduces of its own elements; f16 and bf16 as f32."""
     b = ctx.builder
     operand = ctx.tile(value.operand, ctx.plan.layout(value.operand.axes))
-    layout = operand.layout.restrict(value.axes)
-    narrow = value.dtype
-    partial: dict[int, Register] = {}
-    neutral = numerics.neutral(value.op, narrow)
-    op = _OPS[value.op]
+    parts: dict[int, Register] = {}
+    number = numerics.neutral(value.op, value.dtype)
     masks = ctx.masks(operand.layout, (value.axis,))
-    for position, register, mask in zip(
-        operand.layout.positions(value.axes), operand.registers, masks, strict=True
-    ):
-        element = ctx.neutral(widened(b, register), mask, neutral)
-        before = partial.get(position)
-        partial[position] = element if before is None else b.binary(op, before, element)
-    registers = [partial[i] for i in range(layout.registers)]
-    spread = operand.layout.of(value.axis)
+    positions = operand.layout.positions(value.axes)
+    for position, register, mask in zip(positions, operand.registers, masks, strict=True):
+        element = ctx.neutral(widened(b, register), mask, number)
+        before = parts.get(position)
+        parts[position] = element if before is None else combine(ctx, value, before, element)
+    return [parts[i] for i in sorted(parts)]
+
+
+def across(ctx: Context, value: Reduce, parts: list[Register]) -> Tile:
+    """The parts of all threads along the axis together."""
+    registers, spread = parts, ctx.plan.layout(value.operand.axes).of(value.axis)
     if spread.threads > 1:
         registers = [
             result
-            for first in range(0, len(registers), _CHUNK)
-            for result in _across(ctx, op, registers[first : first + _CHUNK], spread)
+            for first in range(0, len(parts), _CHUNK)
+            for result in _across(ctx, _OPS[value.op], parts[first : first + _CHUNK], spread)
         ]
-    return Tile(layout, tuple(b.cast(register, narrow) for register in registers))
+    layout = partial_layout(ctx.plan, value)
+    return Tile(layout, tuple(ctx.builder.cast(register, value.dtype) for register in registers))
 
 
 def _across(ctx: Context, op: Op, registers: list[Register], spread: Spread) -> list[Register]:
