@@ -14,8 +14,8 @@ from tritloom.codegen.lower.cpu.reductions import Accumulation
 from tritloom.codegen.lower.cpu.sums import Sums, sum_lanes
 from tritloom.codegen.lower.cpu.tiles import Point, Tile, extent, points
 
-_MOST_SUMS = 512
-"""Elements of a result for which code of a sensible length is made."""
+_MOST_SUMS = 8
+"""Sums for each vector register up to which code of a sensible length is made."""
 
 
 def _limit(ctx: Context) -> int:
@@ -59,7 +59,7 @@ class InnerDot(Accumulation):
         sums = 1
         for free in dot.axes:
             sums *= extent(free)
-        if sums > _MOST_SUMS or extent(axis) * 2 < ctx.width:
+        if sums > _MOST_SUMS * ctx.target.vector_registers or extent(axis) * 2 < ctx.width:
             return None
         products = extent(axis) / ctx.width
         cost = 1.3 + (0.0 if sums <= _limit(ctx) else 2.0 / products)
