@@ -118,8 +118,8 @@ class StagedSource(Source):
     def memory(self) -> Memory:
         return self._memory
 
-    def stage(self, zero_masked: bool = False) -> None:
-        """Compute the operand at the current block. With `zero_masked`, masked lanes along the array are 0."""
+    def stage(self) -> None:
+        """Compute the operand at the current block."""
         ctx, inner = self.ctx, self.inner
         load = underlying_load(ctx, self.operand)
         if inner is not self.axis and load is not None and ctx.is_lazy(load):
@@ -132,9 +132,6 @@ class StagedSource(Source):
             if self.operand.dtype.is_ternary:
                 register = ctx.b.sub(ctx.b.cast(register, i8), 1)
             register = ctx.b.cast(register, self.dtype)
-            mask = ctx.mask(inner, point[inner]) if zero_masked else None
-            if mask is not None:
-                register = ctx.b.select(mask, register, ctx.b.const(0, self.dtype, ctx.width))
             ctx.b.store(self._memory, self._place(point, inner), register)
 
     def _stage_transposed(self, load: Load) -> None:
