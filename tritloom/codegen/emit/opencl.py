@@ -397,7 +397,8 @@ class _Emitter:
         return f"{prefix}{instruction.op.value}({args[0]}, {args[1]})"
 
     def negated(self, instruction: Instruction, args: list[str], type_: MachineType) -> str:
-        if type_.dtype.is_float:  # not `-x`: Intel's CPU runtime (2026.2) moves that past barriers without its operand
+        # Floats not by `-x`: Intel's CPU runtime (2026.2) moves that past barriers without its operand.
+        if type_.dtype.is_float:
             return f"{args[0]} * -1.0f"
         return self.narrowed(f"-{args[0]}", type_)
 
