@@ -1,0 +1,137 @@
+"""OpenCL C from machine form: names, constants, and the traps of C's own rules."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from tritloom.codegen.emit.opencl import emit_opencl, kernel_name, literal, workgroup
+from tritloom.codegen.errors import UnsupportedError
+from tritloom.codegen.ir.dtypes import DType, bf16, bool_, f16, f32, i8, i32, u8, u32
+from tritloom.codegen.ir.machine import Function, Space, index
+from tritloom.codegen.ir.machine_builder import MachineBuilder
+from tritloom.codegen.ir.machine_verifier import verify_machine
+from tritloom.codegen.target import Target
+
+TARGET = Target(name="opencl", emitter="opencl", max_threads=64, shared_bytes=32 << 10)
+
+
+def emitted(function: Function) -> str:
+    verify_machine(function)
+    return emit_opencl(function, TARGET)
+
+
+@pytest.mark.parametrize(
+    ("value", "dtype", "text"),
+    [
+        (1, f32, "1.0f"),
+        (1e-30, f32, "1e-30f"),
+        (16777217.0, f32, "16777217.0f"),
+        (math.inf, f32, "INFINITY"),
+        (-math.inf, f32, "-INFINITY"),
+        (math.nan, f32, "NAN"),
+        (1.0, bf16, "(ushort)0x3f80"),
+        (-2.0, f16, "(ushort)0xc000"),
+        (-(2**31), i32, "(-2147483647 - 1)"),
+        (0x80808080, u32, "0x80808080u"),
+        (7, u32, "7u"),
+        (-128, i8, "(char)-128"),
+        (True, bool_, "true"),
+        (3, index, "3"),
+    ],
+)
+def test_a_constant_has_exactly_its_type(value: float, dtype: DType, text: str) -> None:
+    assert literal(value, dtype) == text
+
+
+def test_names_of_the_language_are_not_used() -> None:
+    b = MachineBuilder("kernel")
+    exp, half = b.buffer("exp", f32), b.buffer("half", f32, writable=False)
+    b.declare_size("int")
+    at = b.cast(b.size("int"), index)
+    b.store(exp, at, b.exp(b.load(half, at)))
+    source = emitted(b.finish())
+    assert "void kernel_(" in source
+    assert "__global float *exp_2" in source
+    assert "__global const float *half_2" in source
+    assert "const int int_2" in source
+    assert kernel_name("3d-map") == "3d_map_"
+
+
+def test_two_carried_values_may_change_places() -> None:
+    b = MachineBuilder("swap")
+    y = b.buffer("y", i32)
+    with b.for_(0, 3, initials=[b.const(1, i32), b.const(2, i32)]) as loop:
+        loop.next = loop.values[::-1]
+    b.store(y, b.const(0, index), b.sub(*loop.results))
+    lines = [line.strip() for line in emitted(b.finish()).splitlines()]
+    start = next(i for i, line in enumerate(lines) if line.startswith("for ("))
+    first, second = (line.split()[1] for line in lines[start - 2 : start])
+    body = lines[start + 1 : lines.index("}", start)]
+    values = {first: 1, second: 2}
+    for line in body:  # what C does: one assignment after the other
+        target, source = (part.split()[-1] for part in line.rstrip(";").split(" = "))
+        values[target] = values[source]
+    assert (values[first], values[second]) == (2, 1)
+
+
+def test_bytes_stay_bytes_in_a_choice_and_in_sums() -> None:
+    b = MachineBuilder("narrow")
+    x, y = b.buffer("x", u8, writable=False), b.buffer("y", u8)
+    zero = b.const(0, index)
+    v = b.load(x, zero)
+    chosen = b.select(b.compare("lt", v, 3), v, b.add(v, 250))
+    b.store(y, zero, b.max(chosen, v))
+    source = emitted(b.finish())
+    assert "(uchar)(v + ((uchar)250))" in source
+    assert "(uchar)((v < ((uchar)3)) ? v : " in source
+
+
+def test_products_of_integers_wrap() -> None:
+    b = MachineBuilder("wrap")
+    y = b.buffer("y", i32)
+    t = b.thread()
+    b.store(y, b.const(0, index), b.mul(t, t))
+    assert "(int)((uint)v * v)" in emitted(b.finish())
+
+
+def test_shared_arrays_and_vectors() -> None:
+    b = MachineBuilder("shared")
+    y = b.buffer("y", i32)
+    s = b.array("s", i8, Space.SHARED, 64)
+    zero = b.const(0, index)
+    b.store(s, zero, b.const(1, i8, 4))
+    b.barrier()
+    four = b.load(s, zero, 4)
+    b.store(y, zero, b.dot4_ss(b.const(0, i32), four, four))
+    function = b.finish(threads=8)
+    function.width = 4
+    source = emitted(function)
+    assert workgroup(function) == (4, 2)
+    assert "reqd_work_group_size(4, 2, 1)" in source
+    assert "__local char s[64] __attribute__((aligned(16)));" in source
+    assert "*(__local char4 *)&s[0] = ((char4)((char)1));" in source
+    assert "barrier(CLK_LOCAL_MEM_FENCE | CLK_GLOBAL_MEM_FENCE);" in source
+    assert source.count("inline int dot4_ss(") == 1
+
+
+def test_a_masked_load_reads_nothing_outside() -> None:
+    b = MachineBuilder("masked")
+    x, y = b.buffer("x", f32, writable=False), b.buffer("y", f32)
+    b.declare_size("N")
+    t = b.thread()
+    at, inside = b.cast(t, index), b.compare("lt", t, b.size("N"))
+    b.store(y, at, b.load(x, at, mask=inside), inside)
+    source = emitted(b.finish(threads=4))
+    assert "ok ? x[v] : 0.0f" in source
+    assert "if (ok) y[v] = " in source
+
+
+def test_what_c_does_not_have_is_refused() -> None:
+    b = MachineBuilder("shuffled")
+    y = b.buffer("y", i32)
+    lanes = b.const([1, 2, 3, 4], i32, 4)
+    b.store(y, b.const(0, index), b.shuffle(lanes, lanes, [3, 2, 1, 0]))
+    with pytest.raises(UnsupportedError, match="`shuffle`"):
+        emit_opencl(b.finish(), TARGET)
