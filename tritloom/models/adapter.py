@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from tritloom.models.config import PROJECTIONS, ModelConfig
 from tritloom.models.errors import AdapterError, describe
-from tritloom.models.files import locate, save_files
+from tritloom.models.files import Content, locate, save_files
 from tritloom.models.jsonfile import read_object
 from tritloom.models.tensorfile import is_finite, read_tensors, shown, tensor_writer
 
@@ -163,8 +163,14 @@ def new_adapter(
     use_rslora: bool = False,
 ) -> Adapter:
     """An untrained adapter that changes nothing: B is zero, A uniform in +-1/sqrt(in) as PEFT starts it."""
-    if not 1 <= r <= _MAX_RANK:
-        raise AdapterError(f"the adapter's rank r is {r}; it must be from 1 to {_MAX_RANK}")
+    if not _is_rank(r):
+        raise AdapterError(
+            f"the adapter's rank r is {describe(r)}; it must be a whole number from 1 to {_MAX_RANK}"
+        )
+    if not _is_number(alpha):
+        raise AdapterError(f"the adapter's alpha is {describe(alpha)}; it must be a number")
+    if seed < 0:
+        raise AdapterError(f"the adapter's seed is {seed}; it must be 0 or more")
     unknown = [name for name in target_modules if name not in PROJECTIONS]
     if unknown or not target_modules:
         raise AdapterError(
@@ -181,6 +187,24 @@ def new_adapter(
             tensors[key_a] = random.uniform(-bound, bound, (r, width)).astype(np.float32)
             tensors[key_b] = np.zeros((out, r), np.float32)
     return Adapter(r, alpha, chosen, tensors, use_rslora=use_rslora)
+
+
+def check_fits(adapter: Adapter, config: ModelConfig) -> None:
+    """Raise AdapterError unless every tensor belongs to a projection of the base model and has its shape."""
+    fitting: dict[str, tuple[int, ...]] = {}
+    for layer in range(config.num_hidden_layers):
+        for projection in PROJECTIONS:
+            module = module_path(layer, projection)
+            out, width = config.projection_shape(projection)
+            key_a, key_b = adapter_keys(module)
+            fitting |= {key_a: (adapter.rank(module), width), key_b: (out, adapter.rank(module))}
+    for key, tensor in adapter.tensors.items():
+        if tensor.shape != fitting.get(key):
+            expected = list(fitting[key]) if key in fitting else "no such tensor"
+            raise AdapterError(
+                f"tensor {key} of the adapter has shape {list(tensor.shape)}, the base model expects {expected}",
+                hint="the adapter belongs to another base model",
+            )
 
 
 def load_adapter(folder: str | Path, config: ModelConfig) -> Adapter:
@@ -221,8 +245,13 @@ def load_adapter(folder: str | Path, config: ModelConfig) -> Adapter:
     return adapter
 
 
-def save_adapter(folder: str | Path, adapter: Adapter, base_model_name_or_path: str) -> None:
-    """Write the adapter as PEFT does: both files or neither, an older adapter replaced. Raises SaveError."""
+def save_adapter(
+    folder: str | Path, adapter: Adapter, base_model_name_or_path: str, *, rehearse: bool = False
+) -> None:
+    """Write the adapter as PEFT does: both files or neither, an older adapter replaced. Raises SaveError.
+
+    With `rehearse` the files are written aside and removed again, to find a full disk before the training, not after.
+    """
     fields = _PLAIN_FIELDS | {
         "alpha_pattern": {name: _whole(alpha) for name, alpha in adapter.alpha_pattern.items()},
         "base_model_name_or_path": base_model_name_or_path,
@@ -238,7 +267,8 @@ def save_adapter(folder: str | Path, adapter: Adapter, base_model_name_or_path: 
     }
     text = msgspec.json.format(msgspec.json.encode(fields), indent=2) + b"\n"
     tensors = {key: np.asarray(tensor, np.float32) for key, tensor in adapter.tensors.items()}
-    save_files(folder, {ADAPTER_WEIGHTS_NAME: tensor_writer(tensors), ADAPTER_CONFIG_NAME: text})
+    files: dict[str, Content] = {ADAPTER_WEIGHTS_NAME: tensor_writer(tensors), ADAPTER_CONFIG_NAME: text}
+    save_files(folder, files, rehearse=rehearse)
 
 
 def _whole(value: float) -> float | int:

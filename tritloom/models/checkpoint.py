@@ -167,11 +167,16 @@ def load_checkpoint(folder: str | Path) -> Checkpoint:
 
 
 def save_checkpoint(
-    folder: str | Path, checkpoint: Checkpoint, extra: Mapping[str, Content] | None = None
+    folder: str | Path,
+    checkpoint: Checkpoint,
+    extra: Mapping[str, Content] | None = None,
+    *,
+    rehearse: bool = False,
 ) -> None:
     """Write config.json, model.safetensors and the `extra` files (a tokenizer) into `folder`, all or none.
 
-    The form, master or packed, is the checkpoint's own (see `Checkpoint.as_packed`). Raises SaveError.
+    The form, master or packed, is the checkpoint's own (see `Checkpoint.as_packed`). With `rehearse` the files are
+    written aside and removed again, to find a full disk before the training, not after. Raises SaveError.
     """
     config = checkpoint.config
     stored: dict[str, npt.NDArray[Any]] = {}
@@ -186,7 +191,7 @@ def save_checkpoint(
         else:
             stored[name] = tensor
     files: dict[str, Content] = {WEIGHTS_NAME: tensor_writer(stored), CONFIG_NAME: config.to_json()}
-    save_files(folder, {**files, **(extra or {})})
+    save_files(folder, {**files, **(extra or {})}, rehearse=rehearse)
 
 
 def _is_projection(key: str) -> bool:

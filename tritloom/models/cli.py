@@ -5,6 +5,8 @@ An error that is the user's to mend ends a command with one paragraph on stderr 
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
 from collections.abc import Callable
 from functools import wraps
@@ -26,7 +28,9 @@ _file = click.Path(path_type=Path, dir_okay=False)
 _device = click.option(
     "--device", metavar="NAME", help="Where to run: cpu, opencl, ... (default: TRITLOOM_DEVICE, else cpu)."
 )
-_seed = click.option("--seed", default=0, show_default=True, help="Seed of everything random.")
+_seed = click.option(
+    "--seed", default=0, type=click.IntRange(0), show_default=True, help="Seed of everything random."
+)
 _json = click.option(
     "--json", "as_json", is_flag=True, help="One JSON object a step on stdout, all else on stderr."
 )
@@ -42,11 +46,29 @@ def _reported(command: Callable[P, None]) -> Callable[P, None]:
         except TritloomError as error:
             click.echo(f"error: {error}", err=True)
             sys.exit(1)
+        except MemoryError:
+            click.echo("error: there is not enough memory\nhint: choose a smaller batch or context", err=True)
+            sys.exit(1)
+        except OSError as error:
+            if error.errno == errno.EPIPE:
+                raise
+            where = f" {error.filename}" if error.filename else ""
+            click.echo(f"error: reading or writing{where} failed: {error.strerror or error}", err=True)
+            _forget_output()
+            sys.exit(1)
         except KeyboardInterrupt:
-            click.echo("stopped: nothing was saved", err=True)
+            click.echo("stopped before the end", err=True)
             sys.exit(130)
 
     return run
+
+
+def _forget_output() -> None:
+    """Drop what could not be written to stdout, which Python would else try again on its way out."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})

@@ -32,10 +32,11 @@ def locate(folder: Path, name: str) -> Path:
     return pending if pending.exists() else folder / name
 
 
-def save_files(folder: str | Path, files: Mapping[str, Content]) -> None:
+def save_files(folder: str | Path, files: Mapping[str, Content], *, rehearse: bool = False) -> None:
     """Write every file of `files` (name -> content) into `folder`, all or none; other files there stay.
 
-    Raises SaveError where the disk is full, the folder cannot be written, or a file stands where it should be.
+    With `rehearse` the files are written aside and removed again: what was there stays. Raises SaveError where the
+    disk is full, the folder cannot be written, or a file stands where it should be.
     """
     folder = Path(folder)
     try:
@@ -50,7 +51,9 @@ def save_files(folder: str | Path, files: Mapping[str, Content]) -> None:
                     f"cannot save to {folder / name}: it is a folder",
                     hint="remove it, or name another folder",
                 )
-        if not folder.exists():
+        if rehearse:
+            _rehearse(folder, files)
+        elif not folder.exists():
             _save_beside(folder, files)
         elif any(folder.iterdir()):
             _save_inside(folder, files)
@@ -62,6 +65,16 @@ def save_files(folder: str | Path, files: Mapping[str, Content]) -> None:
             f"cannot save {', '.join(files)} to {folder}: {reason}; what was there before is untouched",
             hint="free some space or name another folder, then save again",
         ) from None
+
+
+def _rehearse(folder: Path, files: Mapping[str, Content]) -> None:
+    """Write the files inside the folder, or beside it where it does not exist, and remove them."""
+    place = folder if folder.exists() else folder.parent
+    prefix = _TEMPORARY if folder.exists() else f"{_TEMPORARY}{folder.resolve().name}-"
+    _remove_abandoned(place, prefix)
+    temporary = place / f"{prefix}{_process_name()}"
+    _write_all(temporary, files)
+    shutil.rmtree(temporary)
 
 
 def _save_into_empty(folder: Path, files: Mapping[str, Content]) -> None:

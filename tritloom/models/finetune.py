@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
@@ -26,7 +27,7 @@ from tritloom.models.data import (
     load_examples,
     split_examples,
 )
-from tritloom.models.errors import DataError
+from tritloom.models.errors import DataError, TrainingError
 from tritloom.models.generation import Generator
 from tritloom.models.model import Model, load_model
 from tritloom.models.reporting import Reporter
@@ -76,6 +77,8 @@ class Outcome:
 
 def finetune(settings: FinetuneSettings, reporter: Reporter) -> Outcome:
     """Train an adapter and save it in PEFT's format. Raises TritloomError's subclasses."""
+    if not (math.isfinite(settings.epochs) and settings.epochs > 0):
+        raise TrainingError(f"training of {settings.epochs} epochs", hint="ask for more than 0")
     device = find_device(settings.device)
     examples = chatterbot_examples() if settings.data is None else load_examples(settings.data)
     model = load_model(settings.base, device, settings.precision)
@@ -94,6 +97,7 @@ def finetune(settings: FinetuneSettings, reporter: Reporter) -> Outcome:
     model.set_adapter(
         new_adapter(model.config, settings.rank, settings.alpha, settings.targets, seed=settings.seed)
     )
+    save_adapter(settings.out, model.current_adapter(), str(settings.base), rehearse=True)
     questions = _sample_questions(heldout or training, tokenizer, model.config.max_position_embeddings)
     before = [answer(model, tokenizer, question) for question in questions]
     loss_before = evaluate(model, held, batch) if held else None
@@ -112,9 +116,9 @@ def finetune(settings: FinetuneSettings, reporter: Reporter) -> Outcome:
     source = batches(encoded, batch, seed=settings.seed)
     last = reporter.track(trainer.run(_placed(model, source), lambda placed: batch * context))
     model.adapters = trainer.parameters
+    save_adapter(settings.out, model.current_adapter(), str(settings.base))
     loss_after = evaluate(model, held, batch) if held else None
     after = [answer(model, tokenizer, question) for question in questions]
-    save_adapter(settings.out, model.current_adapter(), str(settings.base))
     outcome = Outcome(
         last.step if last else 0,
         loss_before,

@@ -117,6 +117,8 @@ class Generator:
         The stopping token is not yielded. Raises ShapeError for an empty prompt or one that fills the context.
         """
         sampling = sampling or Sampling()
+        if not len(prompt):
+            raise ShapeError("the prompt holds no token", hint="write a prompt of one token or more")
         self.model.check_ids([list(prompt)])
         if len(prompt) >= self.capacity:
             raise ShapeError(

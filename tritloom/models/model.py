@@ -16,12 +16,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from tritloom.backends.base import Device
 from tritloom.backends.registry import device as find_device
-from tritloom.codegen.errors import BoundsError, ShapeError
+from tritloom.codegen.errors import BoundsError, DeviceError, DTypeError, ShapeError
 from tritloom.codegen.ir.ternary import TernaryArray
 from tritloom.dsl.grad import value_and_grad
 from tritloom.dsl.jit import jit
 from tritloom.dsl.tensor import Tensor, array
-from tritloom.models.adapter import Adapter, adapter_keys, load_adapter, module_path
+from tritloom.models.adapter import Adapter, adapter_keys, check_fits, load_adapter, module_path
 from tritloom.models.bitnet import Adapters, Graph, Weights, rotation_tables, shifted_labels
 from tritloom.models.checkpoint import Checkpoint, load_checkpoint
 from tritloom.models.config import PROJECTIONS, ModelConfig
@@ -80,7 +80,8 @@ class Model:
         self.set_adapter(load_adapter(folder, self.config))
 
     def set_adapter(self, adapter: Adapter) -> None:
-        """Put an adapter in place of the present one."""
+        """Put an adapter in place of the present one. Raises AdapterError if it does not fit this model."""
+        check_fits(adapter, self.config)
         self.adapter = adapter
         self.adapters = upload_adapter(adapter, self.config, self.device)
         self._compile()
@@ -104,7 +105,7 @@ class Model:
 
     def check_ids(self, ids: ArrayLike) -> IntArray:
         """Token ids as int32 [batch, tokens]. Raises ShapeError, or BoundsError for an id outside of the vocabulary."""
-        checked = np.asarray(ids)
+        checked = _rectangular(ids, "token ids")
         if checked.ndim != 2 or checked.size == 0 or not np.issubdtype(checked.dtype, np.integer):
             raise ShapeError(
                 f"token ids are {checked.dtype} {list(checked.shape)}, expected integers [batch, tokens]",
@@ -131,7 +132,7 @@ class Model:
     def batch(self, ids: ArrayLike, labels: ArrayLike) -> tuple[Tensor, Tensor, tuple[Tensor, Tensor]]:
         """The device tensors of a checked batch: ids, shifted labels, rotary tables. See :meth:`loss_and_grads`."""
         checked = self.check_ids(ids)
-        wanted = np.asarray(labels)
+        wanted = _rectangular(labels, "labels")
         if wanted.shape != checked.shape or not np.issubdtype(wanted.dtype, np.integer):
             raise ShapeError(
                 f"labels are {wanted.dtype} {list(wanted.shape)}, expected integers {list(checked.shape)} as the ids"
@@ -151,7 +152,7 @@ class Model:
         )
 
     def loss(self, ids: ArrayLike, labels: ArrayLike) -> float:
-        """The mean cross-entropy, in nats a token, of the tokens whose label is not -100."""
+        """The mean cross-entropy, in nats a token, of the tokens whose label is not -100; 0 where there is none."""
         return float(self._loss(self.adapters, self.weights, *self.batch(ids, labels)).numpy())
 
     def loss_and_grads(self, ids: ArrayLike, labels: ArrayLike) -> tuple[float, dict[str, FloatArray]]:
@@ -169,10 +170,26 @@ def load_model(folder: str | Path, device: str | Device | None = None, precision
     """The BitNet model of a folder (config.json and safetensors, packed or master weights) on a device.
 
     `precision` is that of operands in the backward products with ternary weights and in the loss: "f32", or "bf16"
-    where speed matters more. Raises ConfigError, CheckpointError, DeviceError.
+    where speed matters more. Raises ConfigError, CheckpointError, DeviceError, DTypeError.
     """
+    if precision not in ("f32", "bf16"):
+        raise DTypeError(f"precision is {precision!r}", hint="choose f32 or bf16")
+    if device is not None and not isinstance(device, str | Device):
+        raise DeviceError(
+            f"the device is {device!r}, not a name", hint="`tritloom devices` lists the names"
+        )
     found = device if isinstance(device, Device) else find_device(device)
     return Model(load_checkpoint(folder), found, precision)
+
+
+def _rectangular(values: ArrayLike, what: str) -> NDArray[Any]:
+    try:
+        return np.asarray(values)
+    except ValueError:
+        raise ShapeError(
+            f"{what} have rows of different lengths, expected integers [batch, tokens]",
+            hint="fill up the shorter rows, and label what fills them -100",
+        ) from None
 
 
 def upload_weights(checkpoint: Checkpoint, device: Device) -> Weights:

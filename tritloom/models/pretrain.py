@@ -78,7 +78,8 @@ def pretrain(
         hidden_act="relu2",
         eos_token_ids=tokenizer.eos_ids,
     )
-    rows = _rows(training, tokenizer, settings.context)
+    rows = _rows(training, tokenizer, settings.context, "to train on")
+    held = _rows(heldout, tokenizer, settings.context, "held out")
     reporter.say(
         f"{config.parameter_count():,} parameters, on {device.description}\n"
         f"{rows.ids.size:,} tokens to train on; {settings.steps:,} steps of {settings.batch} x {settings.context}"
@@ -96,15 +97,14 @@ def pretrain(
         beta2=0.95,
     )
     trainer = Trainer(loss, initial_weights(config, device, settings.seed), recipe, device)
+    save_checkpoint(settings.out, _packed(config, trainer.parameters), tokenizer.files(), rehearse=True)
     source = batches(rows, settings.batch, seed=settings.seed)
     reporter.track(
         trainer.run(_placed(source, config, device), lambda placed: settings.batch * settings.context)
     )
-    checkpoint = Checkpoint(config, _arrays(trainer.parameters)).as_packed(float_dtype=ml_dtypes.bfloat16)
-    perplexity = math.exp(
-        evaluate(Model(checkpoint, device), _rows(heldout, tokenizer, settings.context), settings.batch)
-    )
+    checkpoint = _packed(config, trainer.parameters)
     save_checkpoint(settings.out, checkpoint, tokenizer.files())
+    perplexity = float(np.exp(evaluate(Model(checkpoint, device), held, settings.batch)))
     reporter.say(f"held-out perplexity {perplexity:.2f} a token\nmodel: {settings.out.resolve()}")
     return perplexity
 
@@ -131,6 +131,11 @@ def initial_weights(config: ModelConfig, device: Device, seed: int) -> Weights:
     return weights
 
 
+def _packed(config: ModelConfig, weights: Weights) -> Checkpoint:
+    """The model as it is saved."""
+    return Checkpoint(config, _arrays(weights)).as_packed(float_dtype=ml_dtypes.bfloat16)
+
+
 def _arrays(weights: Weights) -> dict[str, NDArray[np.float32]]:
     """The weights' tree as arrays by canonical key."""
     arrays = {key: np.asarray(value.numpy(), np.float32) for key, value in weights.items() if key != "layers"}
@@ -141,11 +146,11 @@ def _arrays(weights: Weights) -> dict[str, NDArray[np.float32]]:
     return arrays
 
 
-def _rows(examples: Sequence[Example], tokenizer: Tokenizer, context: int) -> EncodedExamples:
+def _rows(examples: Sequence[Example], tokenizer: Tokenizer, context: int, purpose: str) -> EncodedExamples:
     """All examples in rows of `context`, every token learnt."""
     encoded = encode_examples(examples, tokenizer, context, learn_prompts=True)
     if not len(encoded.ids):
-        raise DataError("there is no text to train on")
+        raise DataError(f"there is no text {purpose}", hint="add more examples, or paragraphs of plain text")
     return encoded
 
 

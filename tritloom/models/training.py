@@ -38,6 +38,14 @@ class Recipe:
     epsilon: float = 1e-8
     clip: float = 1.0
 
+    def __post_init__(self) -> None:
+        if self.steps < 1:
+            raise TrainingError(f"training of {self.steps} steps", hint="ask for one step or more")
+        if not (math.isfinite(self.learning_rate) and self.learning_rate >= 0):
+            raise TrainingError(
+                f"the learning rate is {self.learning_rate}", hint="choose one from 1e-5 to 1e-2"
+            )
+
     def rate(self, step: int) -> float:
         """The learning rate of step 1, 2, ..., `steps`."""
         if step <= self.warmup:
