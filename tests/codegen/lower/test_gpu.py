@@ -257,6 +257,19 @@ def test_in_place_updates_element_by_element_need_no_barrier() -> None:
     assert Op.BARRIER not in [s.op for s in function.body.walk() if isinstance(s, Instruction)]
 
 
+def test_a_loop_may_be_as_long_as_a_loaded_number_says() -> None:
+    b = Builder("lengths")
+    lengths, x = b.buffer("lengths", i32["M"]), b.buffer("x", f32["M", "K"])
+    y = b.buffer("y", f32["M"], Mode.OUT)
+    m = b.program_axis("m", b.size("M"), 1)
+    length = b.reduce(ReduceOp.MAX, b.load(lengths, [m]), m)
+    with b.loop("k", length, 32, [b.full([m], 0, f32)]) as loop:
+        part = b.reduce(ReduceOp.SUM, b.load(x, [m, loop.axis]), loop.axis)
+        loop.next = [b.binary(BinaryOp.ADD, loop.values[0], part)]
+    b.store(y, [m], loop.results[0])
+    verify_machine(lower_gpu(b.finish(), TARGET))
+
+
 def test_too_much_shared_memory_names_the_blocks() -> None:
     with pytest.raises(UnsupportedError) as error:
         lower_gpu(matmul(f32, f32, 128, 128, 64), TARGET)

@@ -108,7 +108,7 @@ class _Finder:
         self.block(loop.body)
         for variable in loop.variables:
             self.want_usual(variable.initial)
-        for bound in (loop.start, loop.stop):
+        for bound in (loop.axis.size, loop.start, loop.stop):
             if bound is not None:
                 self.want_usual(bound)
 
