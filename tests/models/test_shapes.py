@@ -148,13 +148,15 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("name", ["grouped", "b1_58"])
-def test_sizes_that_no_power_of_two_divides(name: str, backend_name: str, tmp_path: Path) -> None:
-    _check(CASES[name], backend_name, tmp_path)
+def test_sizes_that_no_power_of_two_divides(backend_name: str, tmp_path: Path) -> None:
+    _check(CASES["grouped"], backend_name, tmp_path)
 
 
-@pytest.mark.parametrize("name", ["packed", "llama"])
-@pytest.mark.parametrize("backend", [pytest.param("cpu", marks=pytest.mark.device("cpu")), "reference"])
+@pytest.mark.parametrize("name", ["b1_58", "packed", "llama"])
+@pytest.mark.parametrize(
+    "backend",
+    [pytest.param(name, marks=pytest.mark.device(name)) for name in ("reference", "cpu", "opencl-intel")],
+)
 def test_such_sizes_in_other_forms(name: str, backend: str, tmp_path: Path) -> None:
     _check(CASES[name], backend, tmp_path)
 
