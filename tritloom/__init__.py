@@ -10,6 +10,7 @@ a kernel `tl.exp(x)` is about tiles, outside of one about tensors.
 from __future__ import annotations
 
 from tritloom.backends.base import Device
+from tritloom.backends.registry import device, devices
 from tritloom.codegen.errors import (
     AxisError,
     BoundsError,
@@ -29,7 +30,6 @@ from tritloom.codegen.ir.dtypes import DType, bf16, bool_, f16, f32, i8, i16, i3
 from tritloom.codegen.ir.ternary import TernaryArray, TernaryLayout
 from tritloom.dsl import nn
 from tritloom.dsl.arguments import ArgumentError
-from tritloom.dsl.devices import device, devices
 from tritloom.dsl.functions import (
     abs,  # noqa: A004
     arange,

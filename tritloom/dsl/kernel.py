@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from tritloom.backends.base import Device
+from tritloom.backends.registry import device as find_device
 from tritloom.codegen.errors import DeviceError, GradientError, ShapeError, caller_location
 from tritloom.codegen.ir import tile
 from tritloom.codegen.ir.template import Configuration, KernelTemplate
@@ -25,7 +26,6 @@ from tritloom.codegen.ir.tile_interpreter import interpret
 from tritloom.codegen.ir.tile_printer import format_kernel
 from tritloom.codegen.target import Target
 from tritloom.dsl.arguments import ArgumentError, Arguments, Array, bind, output_shape, sizes_of
-from tritloom.dsl.devices import device as find_device
 from tritloom.dsl.functions import call_kernel
 from tritloom.dsl.language import is_positive_integer
 from tritloom.dsl.parser import parse

@@ -17,13 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tritloom.backends.base import Device
+from tritloom.backends.registry import device as find_device
 from tritloom.codegen.errors import DeviceError, DTypeError, ShapeError, TritloomError, caller_location
 from tritloom.codegen.ir.dtypes import DType
 from tritloom.codegen.ir.tensor import Node, Shape, intern
 from tritloom.codegen.ir.tensor_ops import constant, make
 from tritloom.codegen.ir.tensor_rules import describe
 from tritloom.codegen.ir.ternary import TernaryArray
-from tritloom.dsl.devices import device as find_device
 from tritloom.dsl.execution import Binding, Canonical, Compiled, canonical
 from tritloom.dsl.storage import Host, Storage
 
