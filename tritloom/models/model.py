@@ -175,9 +175,7 @@ def load_model(folder: str | Path, device: str | Device | None = None, precision
     if precision not in ("f32", "bf16"):
         raise DTypeError(f"precision is {precision!r}", hint="choose f32 or bf16")
     if device is not None and not isinstance(device, str | Device):
-        raise DeviceError(
-            f"the device is {device!r}, not a name", hint="`tritloom devices` lists the names"
-        )
+        raise DeviceError(f"the device is {device!r}, not a name", hint="`tritloom devices` lists the names")
     found = device if isinstance(device, Device) else find_device(device)
     return Model(load_checkpoint(folder), found, precision)
 
