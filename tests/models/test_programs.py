@@ -23,6 +23,8 @@ from tritloom.models.pretrain import PretrainSettings, pretrain
 from tritloom.models.reporting import Reporter
 from tritloom.models.training import Recipe
 
+pytestmark = pytest.mark.slow
+
 THINGS = ("cat", "dog", "sun", "moon", "tree")
 EXAMPLES = [
     Example(f"what is a {thing}?", f"a {thing} is a thing of {kind}.")
