@@ -8,7 +8,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from tritloom.codegen.ir.dtypes import DType
 from tritloom.codegen.ir.ternary import TernaryLayout
+
+
+@dataclass(frozen=True, slots=True)
+class MatrixUnit:
+    """A product of matrices that a subgroup does in one instruction: [rows, depth] . [depth, columns] + accumulator."""
+
+    rows: int
+    columns: int
+    depth: int
+    operand: DType
+    """The dtype of both factors."""
+    accumulator: DType
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +46,13 @@ class Target:
     max_threads: int = 1
     """GPU: threads of a workgroup."""
     subgroup_size: int = 1
+    """GPU: threads of a subgroup, a power of two; 1 where it is not known."""
     shared_bytes: int = 0
     """GPU: shared memory of a workgroup."""
+    registers: int = 128
+    """GPU: 32-bit registers that a thread may have without spilling or starving its neighbours."""
+    matrices: tuple[MatrixUnit, ...] = ()
+    """GPU: what its matrix units do, best first."""
 
     def has(self, feature: str) -> bool:
         """Whether the processor has one of FEATURES."""
@@ -50,5 +68,5 @@ FEATURES: dict[str, str] = {
     "masked-memory": "vector loads and stores under a mask at no extra cost",
     "gather": "vector loads from scattered addresses",
     "f16": "arithmetic and storage of f16",
-    "subgroups": "exchange among the threads of a subgroup",
+    "subgroups": "exchange among the threads of a subgroup, whose size is known",
 }

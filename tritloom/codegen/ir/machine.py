@@ -23,14 +23,34 @@ index = DType("index", Kind.INT, 64, np.dtype(np.int64))
 _serial = itertools.count()
 
 
+class MatrixUse(Enum):
+    """The part that a matrix has in `a . b + accumulator`."""
+
+    A = "a"
+    B = "b"
+    ACCUMULATOR = "accumulator"
+
+
+@dataclass(frozen=True, slots=True)
+class MatrixShape:
+    """A matrix that the threads of a subgroup hold together; which thread holds what is the device's affair."""
+
+    rows: int
+    columns: int
+    use: MatrixUse
+
+
 @dataclass(frozen=True, slots=True)
 class MachineType:
-    """A register's type: `lanes` elements of `dtype`; one lane is a scalar."""
+    """A register's type: `lanes` elements of `dtype`; one lane is a scalar. Or, on a GPU, a subgroup's matrix."""
 
     dtype: DType
     lanes: int = 1
+    matrix: MatrixShape | None = None
 
     def __repr__(self) -> str:
+        if self.matrix is not None:
+            return f"{self.dtype.name}[{self.matrix.rows}, {self.matrix.columns}, {self.matrix.use.value}]"
         return self.dtype.name if self.lanes == 1 else f"{self.dtype.name}x{self.lanes}"
 
 
@@ -73,13 +93,29 @@ class Memory:
     writable: bool = True
 
 
+@dataclass(frozen=True, slots=True)
+class MatrixAccess:
+    """Where the elements of a matrix lie: that of row r and column c at `r * stride + c`, from an index on.
+
+    Or at `c * stride + r`, if it is `transposed`. Row starts are 16-byte aligned.
+    """
+
+    memory: Memory
+    stride: int
+    transposed: bool = False
+
+
 class Op(Enum):
     """Operations. Operands and result have one type unless said otherwise; all are lane by lane unless said so."""
 
-    CONST = "const"  # attribute: a number (all lanes) or a tuple of one number a lane
+    CONST = "const"  # attribute: a number (all lanes, all of a matrix) or a tuple of one number a lane
     SIZE = "size"  # attribute: a size's or scalar's name; scalar i32 or f32
     PROGRAM = "program"  # the program's number in the grid: scalar i32
-    THREAD = "thread"  # the thread's number in its workgroup: scalar i32; attribute: 0 or 1 for its x or y
+    THREAD = "thread"  # the thread's number in its workgroup: scalar i32; attribute: 0 or 1 for its x or y.
+    # Where the target has subgroups, those of one subgroup are `subgroup_size` neighbours, from a multiple of it on
+    SUBGROUP = (
+        "subgroup"  # the number of the thread's subgroup in its workgroup: scalar i32, known to be uniform
+    )
     ADD = "add"
     SUB = "sub"
     MUL = "mul"
@@ -125,11 +161,25 @@ class Op(Enum):
     LOOKUP = "lookup"  # i32 or u32 x L; attribute: tuple of 4 (or 16) numbers of the result's dtype, taken by the two
     # (four) low bits of a lane
     BARRIER = "barrier"  # of the workgroup, for shared memory
+    # GPUs only, in code that all threads of a subgroup run:
+    LOAD_WORDS = (
+        "load_words"  # index [, bool mask]; attribute: Memory. u32 x 1, 2 or 4: the bytes from the element
+    )
+    # `index` on, whose address is a multiple of the result's size; 0 where masked
+    STORE_WORDS = "store_words"  # index, u32 x 1, 2 or 4 [, mask]; attribute: Memory. Aligned alike
+    LANE_XOR = (
+        "lane_xor"  # scalar f32, i32 or u32; attribute: a power of two below the subgroup's size. The operand
+    )
+    # of the thread whose number differs in that bit
+    SUBGROUP_BARRIER = "subgroup_barrier"  # of the subgroup, for shared memory
+    MATRIX_LOAD = "matrix_load"  # index; attribute: MatrixAccess
+    MATRIX_STORE = "matrix_store"  # index, matrix; attribute: MatrixAccess
+    MATRIX_MULTIPLY_ADD = "matrix_multiply_add"  # a, b, accumulator: a . b + accumulator
 
 
 @dataclass(eq=False, slots=True)
 class Instruction:
-    """`result = op(args)`; `result` is None for STORE, SCATTER and BARRIER."""
+    """`result = op(args)`; `result` is None for stores and barriers."""
 
     op: Op
     result: Register | None

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from tritloom.codegen.errors import VerificationError
-from tritloom.codegen.ir.dtypes import DType, bool_, i32
+from tritloom.codegen.ir.dtypes import DType, bool_, i32, u32
 from tritloom.codegen.ir.machine import (
     Body,
     For,
@@ -20,6 +20,8 @@ from tritloom.codegen.ir.machine import (
     IfElse,
     Instruction,
     MachineType,
+    MatrixAccess,
+    MatrixShape,
     Memory,
     Op,
     Phi,
@@ -118,6 +120,10 @@ class MachineBuilder:
     def thread(self) -> Register:
         """The thread's number in its workgroup (i32)."""
         return self._once(Op.THREAD, MachineType(i32))
+
+    def subgroup(self) -> Register:
+        """The number of the thread's subgroup in its workgroup (i32), known to be uniform."""
+        return self._once(Op.SUBGROUP, MachineType(i32))
 
     def _pair(self, a: Operand, b: Operand) -> tuple[Register, Register]:
         if not isinstance(a, Register):
@@ -329,6 +335,46 @@ class MachineBuilder:
     def barrier(self) -> None:
         """Wait for the workgroup's other threads, and see what they wrote to shared memory."""
         self.append(Instruction(Op.BARRIER, None))
+
+    # subgroups
+
+    def load_words(
+        self, memory: Memory, index: Register, words: int, mask: Register | None = None
+    ) -> Register:
+        """1, 2 or 4 words of 32 bits from the element `index` on, which is aligned to all of them; 0 where masked."""
+        args = (index,) if mask is None else (index, mask)
+        return self.emit(Op.LOAD_WORDS, MachineType(u32, words), *args, attribute=memory)
+
+    def store_words(
+        self, memory: Memory, index: Register, value: Register, mask: Register | None = None
+    ) -> None:
+        """1, 2 or 4 words of 32 bits to the element `index` on, which is aligned to all of them."""
+        args = (index, value) if mask is None else (index, value, mask)
+        self.append(Instruction(Op.STORE_WORDS, None, args, memory))
+
+    def lane_xor(self, a: Register, bit: int) -> Register:
+        """The register of the subgroup's thread whose number differs in `bit`, a power of two."""
+        return self.emit(Op.LANE_XOR, a.type, a, attribute=bit)
+
+    def subgroup_barrier(self) -> None:
+        """Wait for the subgroup's other threads, and see what they wrote to shared memory."""
+        self.append(Instruction(Op.SUBGROUP_BARRIER, None))
+
+    def matrix_const(self, value: float, dtype: DType, shape: MatrixShape) -> Register:
+        """A matrix of one number."""
+        return self._once(Op.CONST, MachineType(dtype, 1, shape), value)
+
+    def matrix_load(self, access: MatrixAccess, index: Register, shape: MatrixShape) -> Register:
+        """The subgroup's matrix whose first element lies at `index`, of the memory's dtype."""
+        return self.emit(Op.MATRIX_LOAD, MachineType(access.memory.dtype, 1, shape), index, attribute=access)
+
+    def matrix_store(self, access: MatrixAccess, index: Register, matrix: Register) -> None:
+        """The matrix to memory from `index` on."""
+        self.append(Instruction(Op.MATRIX_STORE, None, (index, matrix), access))
+
+    def matrix_multiply_add(self, a: Register, b: Register, accumulator: Register) -> Register:
+        """a . b + accumulator, of a subgroup's matrices."""
+        return self.emit(Op.MATRIX_MULTIPLY_ADD, accumulator.type, a, b, accumulator)
 
     # control flow
 

@@ -5,7 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from tritloom.codegen.ir.machine import Body, For, Function, IfElse, Instruction, Memory, Op, Register
+from tritloom.codegen.ir.machine import (
+    Body,
+    For,
+    Function,
+    IfElse,
+    Instruction,
+    MatrixAccess,
+    Memory,
+    Op,
+    Register,
+)
 
 
 def format_machine(function: Function) -> str:
@@ -52,6 +62,9 @@ class _Printer:
         args = self.list(instruction.args)
         if isinstance(attribute, Memory):
             text = f"{op.value} {attribute.name}[{args}]"
+        elif isinstance(attribute, MatrixAccess):
+            order = " transposed" if attribute.transposed else ""
+            text = f"{op.value} {attribute.memory.name}[{args}] stride {attribute.stride}{order}"
         elif op in (Op.CONST, Op.SIZE):
             text = str(attribute) if op is Op.CONST else f"size {attribute}"
         else:

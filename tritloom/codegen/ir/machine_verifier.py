@@ -14,6 +14,9 @@ from tritloom.codegen.ir.machine import (
     IfElse,
     Instruction,
     MachineType,
+    MatrixAccess,
+    MatrixShape,
+    MatrixUse,
     Memory,
     Op,
     Register,
@@ -194,6 +197,77 @@ def _lookup(args: Types, result: MachineType | None, attribute: Any) -> str | No
     return None
 
 
+def _words(writes: bool) -> Rule:
+    """A load or store of whole words."""
+
+    def rule(args: Types, result: MachineType | None, attribute: Any) -> str | None:
+        if not isinstance(attribute, Memory):
+            return "names no memory"
+        first_optional = 2 if writes else 1
+        if len(args) not in (first_optional, first_optional + 1):
+            return "has the wrong number of operands"
+        value = args[1] if writes else result
+        if value is None or (writes and result is not None):
+            return "a read has a result and a write has none"
+        if value.dtype is not u32 or value.lanes not in (1, 2, 4):
+            return f"moves {value}, not 1, 2 or 4 of u32"
+        if not _address(args[0]) or args[0].lanes != 1:
+            return f"has an index of {args[0]}"
+        if len(args) > first_optional and args[-1] != MachineType(bool_):
+            return f"has a mask of {args[-1]}"
+        if writes and not attribute.writable:
+            return f"writes to `{attribute.name}`, which is only read"
+        return None
+
+    return rule
+
+
+def _lane_xor(args: Types, result: MachineType | None, attribute: Any) -> str | None:
+    if len(args) != 1 or result != args[0] or args[0].lanes != 1 or args[0].dtype not in (f32, i32, u32):
+        return "takes an f32, i32 or u32 scalar and gives its like"
+    power = isinstance(attribute, int) and attribute > 0 and attribute & (attribute - 1) == 0
+    return None if power else f"needs a power of two, not {attribute!r}"
+
+
+def _matrix_access(writes: bool) -> Rule:
+    """A load or store of a subgroup's matrix."""
+
+    def rule(args: Types, result: MachineType | None, attribute: Any) -> str | None:
+        if not isinstance(attribute, MatrixAccess):
+            return "names no place"
+        value = args[-1] if writes else result
+        if (
+            len(args) != 1 + writes
+            or value is None
+            or value.matrix is None
+            or (writes and result is not None)
+        ):
+            return "takes an index (and, to store, a matrix)"
+        if value.dtype is not attribute.memory.dtype:
+            return f"moves {value.dtype} to or from `{attribute.memory.name}` of {attribute.memory.dtype}"
+        if not _address(args[0]) or args[0].lanes != 1:
+            return f"has an index of {args[0]}"
+        across = value.matrix.rows if attribute.transposed else value.matrix.columns
+        if attribute.stride < across:
+            return f"has rows of {across} elements at a stride of {attribute.stride}"
+        if writes and not attribute.memory.writable:
+            return f"writes to `{attribute.memory.name}`, which is only read"
+        return None
+
+    return rule
+
+
+def _matrix_multiply_add(args: Types, result: MachineType | None, attribute: Any) -> str | None:
+    if len(args) != 3 or result is None or args[2] != result or args[0].dtype is not args[1].dtype:
+        return "takes two matrices of one dtype, and an accumulator of the result's type"
+    a, b, c = (arg.matrix for arg in args)
+    if a is None or b is None or c is None:
+        return "takes matrices"
+    whole = c == MatrixShape(a.rows, b.columns, MatrixUse.ACCUMULATOR)
+    fits = whole and a.columns == b.rows and a.use is MatrixUse.A and b.use is MatrixUse.B
+    return None if fits else "takes matrices [m, k, a], [k, n, b] and [m, n, accumulator]"
+
+
 def _barrier(args: Types, result: MachineType | None, attribute: Any) -> str | None:
     return "takes nothing and gives nothing" if args or result is not None else None
 
@@ -250,6 +324,14 @@ RULES: dict[Op, Rule] = {
     Op.DOT2_BF16: _dot(f32, bf16, bf16, 2, (None,)),
     Op.LOOKUP: _lookup,
     Op.BARRIER: _barrier,
+    Op.SUBGROUP: _scalar_without_operands,
+    Op.LOAD_WORDS: _words(writes=False),
+    Op.STORE_WORDS: _words(writes=True),
+    Op.LANE_XOR: _lane_xor,
+    Op.SUBGROUP_BARRIER: _barrier,
+    Op.MATRIX_LOAD: _matrix_access(writes=False),
+    Op.MATRIX_STORE: _matrix_access(writes=True),
+    Op.MATRIX_MULTIPLY_ADD: _matrix_multiply_add,
 }
 """One rule an operation."""
 
@@ -320,8 +402,9 @@ class _Verifier:
         shown = f"{op.value}({', '.join(map(repr, types))}) -> {result}"
         self.use(instruction.args, seen, shown)
         wrong = RULES[op](types, result, attribute)
-        if wrong is None and isinstance(attribute, Memory) and attribute not in self.memories:
-            wrong = f"`{attribute.name}` is no memory of this function"
+        memory = attribute.memory if isinstance(attribute, MatrixAccess) else attribute
+        if wrong is None and isinstance(memory, Memory) and memory not in self.memories:
+            wrong = f"`{memory.name}` is no memory of this function"
         if (
             wrong is None
             and op is Op.SIZE
