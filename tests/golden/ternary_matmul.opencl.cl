@@ -121,8 +121,8 @@ void ternary_matmul(
       const float v_61 = multiply_add(v_59, v_60, v_58);
       v_58 = v_61;
     }
-    const int total_2 = total + (f32_to_i32(v_58));
-    total = total_2;
+    const int v_62 = total + (f32_to_i32(v_58));
+    total = v_62;
   }
   barrier(CLK_LOCAL_MEM_FENCE | CLK_GLOBAL_MEM_FENCE);
   if (ok_2 && ok) y[(m * N) + n] = total;

@@ -82,7 +82,8 @@ def test_a_layout_deals_each_element_to_one_thread_and_its_copies(
     for thread in range(stride):
         for combination in layout.combinations():
             element = tuple(
-                r * s.threads + (thread // s.stride) % s.threads for s, r in zip(layout.spreads, combination)
+                s.offsets[r] + sum((thread // p.stride) % p.threads * p.weight for p in s.parts)
+                for s, r in zip(layout.spreads, combination)
             )
             if all(i < block for i, block in zip(element, blocks)):
                 held[element] += 1

@@ -1,7 +1,8 @@
 """Sums that a loop carries, `total += sum(tile)`: each thread keeps its own part, and the threads meet once, after it.
 
-The same holds for greatest and least values. Where the parts are rounded (f16, bf16) or the running total is read in
-the loop (as a streaming softmax does), the reduction stays where it is.
+The same holds for greatest and least values, and for products, `total += dot(x, w)`, whose sums are carried as their
+strategy holds them. Where the parts are rounded (f16, bf16) or the running total is read in the loop (as a streaming
+softmax does), the reduction stays where it is.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from tritloom.codegen.ir.tile import (
     Binary,
     BinaryOp,
     Carried,
+    Dot,
     If,
     Kernel,
     Let,
@@ -25,8 +27,8 @@ from tritloom.codegen.ir.tile import (
 )
 from tritloom.codegen.lower.gpu.plan import LayoutPlan
 
-Accumulations = dict[Carried, Reduce]
-"""The reduction that a carried value accumulates."""
+Accumulations = dict[Carried, Reduce | Dot]
+"""The reduction or product that a carried value accumulates."""
 
 _COMBINES = {ReduceOp.SUM: BinaryOp.ADD, ReduceOp.MAX: BinaryOp.MAX, ReduceOp.MIN: BinaryOp.MIN}
 
@@ -64,15 +66,19 @@ def _uses(kernel: Kernel) -> Counter[Value]:
     return uses
 
 
-def _accumulated(variable: LoopVariable, uses: Counter[Value], plan: LayoutPlan) -> Reduce | None:
+def _accumulated(variable: LoopVariable, uses: Counter[Value], plan: LayoutPlan) -> Reduce | Dot | None:
     following = variable.next
     if not isinstance(following, Binary) or following.dtype not in (f32, i32):
         return None
     sides = (following.left, following.right)
-    reduction = next((side for side in sides if isinstance(side, Reduce)), None)
-    if reduction is None or variable.carried not in sides or following.op is not _COMBINES[reduction.op]:
+    reduction = next((side for side in sides if isinstance(side, Reduce | Dot)), None)
+    if reduction is None or variable.carried not in sides:
+        return None
+    if following.op is not (BinaryOp.ADD if isinstance(reduction, Dot) else _COMBINES[reduction.op]):
         return None
     if any(uses[value] != 1 for value in (following, reduction, variable.carried)):
         return None
+    if isinstance(reduction, Dot):
+        return reduction if reduction.axes == following.axes else None
     threads = plan.layout(reduction.operand.axes).of(reduction.axis).threads
     return reduction if reduction.axes == following.axes and threads > 1 else None

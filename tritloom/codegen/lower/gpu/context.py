@@ -153,7 +153,7 @@ class Context:
         for combination in layout.combinations():
             fixed, moving = 0, b.const(0, i32)
             for s, r, extent in zip(layout.spreads, combination, extents, strict=True):
-                fixed = fixed * extent + r * s.threads
+                fixed = fixed * extent + s.offsets[r]
                 moving = b.add(b.mul(moving, extent), self.lane(s))
             result.append(b.cast(b.add(moving, fixed), index))
         return result
@@ -164,6 +164,13 @@ class Context:
         """Make a block of an axis the current one."""
         self._axes[axis] = opened
 
+    def reopen(self, axis: Axis, opened: OpenAxis | None) -> OpenAxis | None:
+        """Make another block of an axis the current one, or none; what it was before."""
+        before = self._axes.pop(axis, None)
+        if opened is not None:
+            self._axes[axis] = opened
+        return before
+
     def opened(self, axis: Axis) -> OpenAxis:
         """The current block of an axis."""
         if axis not in self._axes and axis.kind is AxisKind.WHOLE:
@@ -173,26 +180,32 @@ class Context:
 
     def bits(self, threads: int, stride: int) -> Register:
         """`(thread // stride) % threads`, of powers of two."""
-        b = self.builder
+        b, width = self.builder, self.target.subgroup_size
         if threads == 1:
             return b.const(0, i32)
-        if stride == 1 and threads <= self.plan.tx:  # the compiler sees what is the same in neighbours
-            x = b.thread_along(0)
-            return x if threads == self.plan.tx else b.and_(x, threads - 1)
-        if stride == self.plan.tx and threads <= self.plan.ty:
-            y = b.thread_along(1)
-            return y if threads == self.plan.ty else b.and_(y, threads - 1)
-        thread = b.thread()
-        shifted = thread if stride == 1 else b.shr(thread, stride.bit_length() - 1)
-        return shifted if threads * stride == self.plan.threads else b.and_(shifted, threads - 1)
+        if (
+            self.target.has("subgroups") and stride >= width
+        ):  # the compiler sees what is the same in a subgroup
+            number, stride, above = b.subgroup(), stride // width, self.plan.threads // width
+        elif stride == 1 and threads <= self.plan.tx:  # or in neighbours
+            number, above = b.thread_along(0), self.plan.tx
+        elif stride == self.plan.tx and threads <= self.plan.ty:
+            number, stride, above = b.thread_along(1), 1, self.plan.ty
+        else:
+            number, above = b.thread(), self.plan.threads
+        shifted = number if stride == 1 else b.shr(number, stride.bit_length() - 1)
+        return shifted if threads * stride == above else b.and_(shifted, threads - 1)
 
     def lane(self, s: Spread) -> Register:
-        """This thread's number along an axis."""
-        return self.bits(s.threads, s.stride)
+        """The least of this thread's indices along an axis, within the block."""
+        b, result = self.builder, self.builder.const(0, i32)
+        for part in s.parts:
+            result = b.add(result, b.mul(self.bits(part.threads, part.stride), part.weight))
+        return result
 
     def local(self, s: Spread, r: int) -> Register:
         """The index within the block of this thread's r-th element along an axis."""
-        return self.builder.add(self.lane(s), r * s.threads)
+        return self.builder.add(self.lane(s), s.offsets[r])
 
     def index(self, s: Spread, r: int) -> Register:
         """The index of this thread's r-th element along an axis (i32)."""
@@ -201,7 +214,7 @@ class Context:
     def valid(self, s: Spread, r: int) -> Register | None:
         """Whether this thread's r-th element along an axis is inside of it; None if it surely is."""
         b, axis, opened = self.builder, s.axis, self.opened(s.axis)
-        last = r * s.threads + s.threads - 1
+        last = s.offsets[r] + s.farthest
         if axis.kind is AxisKind.WHOLE and isinstance(axis.size, Const):
             size = int(axis.size.value)
             return None if last < size else b.compare("lt", self.local(s, r), size)

@@ -30,9 +30,9 @@ from tritloom.codegen.ir.tile import (
 )
 from tritloom.codegen.lower.gpu.access import reads_only, store_layout
 from tritloom.codegen.lower.gpu.accumulation import Accumulations
-from tritloom.codegen.lower.gpu.dots import operands
 from tritloom.codegen.lower.gpu.layout import Layout
 from tritloom.codegen.lower.gpu.plan import LayoutPlan
+from tritloom.codegen.lower.gpu.strategies import operands
 from tritloom.codegen.target import Target
 
 Demands = dict[Value, dict[Layout, None]]
@@ -80,6 +80,10 @@ class _Finder:
     def want_usual(self, value: Value) -> None:
         self.want(value, self.plan.layout(value.axes))
 
+    def want_operands(self, dot: Dot) -> None:
+        for operand, wanted in operands(dot, self.plan, self.target):
+            self.want(operand, wanted)
+
     def block(self, block: Block) -> None:
         for statement in reversed(block.statements):
             match statement:
@@ -103,8 +107,13 @@ class _Finder:
 
     def loop(self, loop: Loop) -> None:
         for variable in loop.variables:
-            reduction = self.accumulations.get(variable.carried)
-            self.want_usual(variable.next if reduction is None else reduction.operand)
+            match self.accumulations.get(variable.carried):
+                case None:
+                    self.want_usual(variable.next)
+                case Reduce(operand=operand):
+                    self.want_usual(operand)
+                case Dot() as dot:
+                    self.want_operands(dot)
         self.block(loop.body)
         for variable in loop.variables:
             self.want_usual(variable.initial)
@@ -118,8 +127,7 @@ class _Finder:
             case Reduce():
                 self.want_usual(value.operand)
             case Dot():
-                for operand, wanted in operands(value, self.plan, self.target):
-                    self.want(operand, wanted)
+                self.want_operands(value)
             case _:
                 for operand in value.operands:
                     self.want(operand, layout)

@@ -1,8 +1,10 @@
 """Layouts: which thread of a workgroup holds which elements of a tile.
 
-Each axis of a tile is dealt to threads in turn: of an axis with `threads` threads at `stride`, thread t holds the
-indices `r * threads + (t // stride) % threads` for r = 0, 1, ... So neighbours along an axis of stride 1 are in
-neighbouring threads, and their loads coalesce. Thread bits that no axis uses hold copies.
+Along each axis of a tile, a thread holds the indices `base + offset` for each of the axis' offsets, where `base` comes
+from bits of the thread's number: the sum over the axis' parts of `(t // stride) % threads * weight`. In the usual,
+cyclic spread there is one part of weight 1 and the offsets are multiples of its threads: neighbours along an axis of
+stride 1 are in neighbouring threads, and their loads coalesce. Matrix units want several parts: some bits choose a
+place within a matrix, others the subgroup that has it. Thread bits that no axis uses hold copies.
 """
 
 from __future__ import annotations
@@ -21,28 +23,60 @@ def power_of_two(number: int) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class Spread:
-    """How one axis is dealt. Both numbers are powers of two; the stride of one thread is 1."""
+class Part:
+    """Bits of the thread's number: `(t // stride) % threads`, which counts `weight` indices each. Powers of two."""
 
-    axis: Axis
     threads: int
     stride: int
+    weight: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """How one axis is dealt."""
+
+    axis: Axis
+    parts: tuple[Part, ...]
+    """Of more than one thread each, their bits apart."""
+    offsets: tuple[int, ...]
+    """Of a thread's indices from its base."""
 
     @property
     def count(self) -> int:
         """Indices of the axis in one thread."""
-        return -(-self.axis.block // self.threads)
+        return len(self.offsets)
+
+    @property
+    def threads(self) -> int:
+        """Threads that hold different indices."""
+        return math.prod(part.threads for part in self.parts)
+
+    @property
+    def farthest(self) -> int:
+        """The greatest base."""
+        return sum((part.threads - 1) * part.weight for part in self.parts)
 
     @property
     def extent(self) -> int:
         """Indices that all threads hold together: the block, rounded up."""
-        return self.count * self.threads
+        return max(self.offsets) + self.farthest + 1
+
+    @property
+    def thread_bits(self) -> int:
+        """The bits of the thread's number that choose indices."""
+        return sum((part.threads - 1) * part.stride for part in self.parts)
+
+    @property
+    def stride(self) -> int:
+        """How far apart by number the threads of neighbouring indices are; 0 if they are in one thread."""
+        return next((part.stride for part in self.parts if part.weight == 1), 0)
 
 
 def spread(axis: Axis, threads: int, stride: int) -> Spread:
-    """A spread in its one normal form."""
+    """The cyclic spread over so many threads, powers of two; over fewer if the block has less."""
     used = min(threads, power_of_two(axis.block))
-    return Spread(axis, used, stride if used > 1 else 1)
+    parts = (Part(used, stride),) if used > 1 else ()
+    return Spread(axis, parts, tuple(range(0, axis.block, used)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +99,7 @@ class Layout:
         """The bits of the thread's number that choose elements."""
         bits = 0
         for s in self.spreads:
-            bits |= (s.threads - 1) * s.stride
+            bits |= s.thread_bits
         return bits
 
     def restrict(self, axes: Axes) -> Layout:

@@ -5,6 +5,7 @@ Loop bounds and conditions are scalars, the same in all threads, so barriers are
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 from tritloom.codegen.errors import UnsupportedError
@@ -24,7 +25,6 @@ from tritloom.codegen.ir.tile import (
     Let,
     Load,
     Loop,
-    LoopVariable,
     Mode,
     Reduce,
     Select,
@@ -33,11 +33,13 @@ from tritloom.codegen.ir.tile import (
     Unary,
     Value,
 )
-from tritloom.codegen.lower.gpu import access, accumulation, demand, dots, elementwise, reductions
-from tritloom.codegen.lower.gpu.context import Context, OpenAxis, Tile
+from tritloom.codegen.lower.gpu import access, accumulation, demand, elementwise, reductions
+from tritloom.codegen.lower.gpu.carried import carrier
+from tritloom.codegen.lower.gpu.context import Context, OpenAxis
 from tritloom.codegen.lower.gpu.layout import Layout
 from tritloom.codegen.lower.gpu.memory import check_budget
 from tritloom.codegen.lower.gpu.plan import choose
+from tritloom.codegen.lower.gpu.strategies import strategy
 from tritloom.codegen.target import Target
 
 MOST_REGISTERS = 2048
@@ -95,6 +97,12 @@ def multiple_of(value: Value) -> int:
         case Size():
             return value.multiple_of
     return 1
+
+
+def _split(registers: Sequence[Register], counts: Sequence[int]) -> list[Sequence[Register]]:
+    """The registers in groups of so many."""
+    ends = list(itertools.accumulate(counts))
+    return [registers[end - count : end] for end, count in zip(ends, counts, strict=True)]
 
 
 class _Lowering:
@@ -156,7 +164,7 @@ class _Lowering:
             case Reduce():
                 ctx.define(value, layout, ctx.move(reductions.reduce(ctx, value), layout))
             case Dot():
-                chosen = dots.strategy(value, self.plan, ctx.target)
+                chosen = strategy(value, self.plan, ctx.target)
                 ctx.define(value, layout, chosen.lower(ctx, value))
             case Index():
                 spread = layout.of(value.axis)
@@ -197,49 +205,30 @@ class _Lowering:
         if isinstance(loop.start, Const) and int(loop.start.value) % axis.block == 0:
             start = None
         whole = loop.stop is None and multiple_of(axis.size) % axis.block == 0
-        starts = [self.start(variable) for variable in loop.variables]
-        initials = [register for tile in starts for register in tile.registers]
+        carriers = [carrier(ctx, variable, self.accumulations) for variable in loop.variables]
+        starts = [one.start(OpenAxis(first, stop, start, whole), axis) for one in carriers]
+        initials = [register for registers in starts for register in registers]
+        counts = [len(registers) for registers in starts]
         with ctx.shared.repeated(), ctx.scope(), b.for_(first, stop, axis.block, initials) as opened:
             opened.variable.name = axis.name
             ctx.open(axis, OpenAxis(opened.variable, stop, start, whole))
-            inside = iter(opened.values)
-            for variable, tile in zip(loop.variables, starts, strict=True):
-                ctx.define(variable.carried, tile.layout, [next(inside) for _ in tile.registers])
+            for one, registers in zip(carriers, _split(opened.values, counts), strict=True):
+                one.enter(registers)
             self.block(loop.body)
-            for variable, tile in zip(loop.variables, starts, strict=True):
-                opened.next += self.following(variable, tile)
-        after = iter(opened.results)
-        for variable, tile in zip(loop.variables, starts, strict=True):
-            self.finish(variable, Tile(tile.layout, tuple(next(after) for _ in tile.registers)))
+            # Past the last block the last one counts as the next: it is there to be read, and nothing reads the copy.
+            following = OpenAxis(
+                self.next_block(opened.variable, stop, axis.block, whole), stop, start, whole
+            )
+            for one in carriers:
+                opened.next += one.turn(following, axis)
+        for one, registers in zip(carriers, _split(opened.results, counts), strict=True):
+            one.finish(registers)
 
-    def start(self, variable: LoopVariable) -> Tile:
-        """What a loop variable is before the first turn: of an accumulation, each thread's part of nothing."""
-        reduction = self.accumulations.get(variable.carried)
-        if reduction is None:
-            return self.ctx.tile(variable.initial, self.plan.layout(variable.initial.axes))
-        layout = reductions.partial_layout(self.plan, reduction)
-        return Tile(layout, (reductions.neutral(self.ctx, reduction),) * layout.registers)
-
-    def following(self, variable: LoopVariable, start: Tile) -> Sequence[Register]:
-        """What a loop variable is at the end of a turn."""
-        ctx, reduction = self.ctx, self.accumulations.get(variable.carried)
-        if reduction is None:
-            return ctx.tile(variable.next, start.layout).registers
-        parts = reductions.within(ctx, reduction)
-        before = ctx.registers(variable.carried, start.layout)
-        return [reductions.combine(ctx, reduction, *pair) for pair in zip(before, parts, strict=True)]
-
-    def finish(self, variable: LoopVariable, last: Tile) -> None:
-        """Define a loop variable's result from what it is after the last turn."""
-        ctx, reduction = self.ctx, self.accumulations.get(variable.carried)
-        if reduction is None:
-            ctx.define(variable.result, last.layout, last.registers)
-            return
-        layout = self.plan.layout(variable.initial.axes)
-        total = ctx.move(reductions.across(ctx, reduction, list(last.registers)), layout)
-        initial = ctx.tile(variable.initial, layout).registers
-        results = [reductions.combine(ctx, reduction, *pair) for pair in zip(initial, total, strict=True)]
-        ctx.define(variable.result, layout, results)
+    def next_block(self, current: Register, stop: Register, step: int, whole: bool) -> Register:
+        """Where the next block begins; whole blocks past the end begin where the last does."""
+        b = self.ctx.builder
+        following = b.add(current, step)
+        return b.min(following, b.sub(stop, step)) if whole else following
 
     def condition(self, statement: If) -> None:
         ctx, b = self.ctx, self.ctx.builder

@@ -31,6 +31,8 @@ from tritloom.codegen.ir.tile import (
 )
 from tritloom.codegen.lower.affine import AffineAnalysis
 from tritloom.codegen.lower.gpu.layout import Layout, power_of_two, spread
+from tritloom.codegen.lower.gpu.tiling import Tiling
+from tritloom.codegen.lower.gpu.tiling import find as find_tiling
 from tritloom.codegen.target import Target
 
 MOST_THREADS = 256
@@ -105,11 +107,23 @@ def collect(kernel: Kernel) -> Needs:
 class LayoutPlan:
     """The thread grid of one kernel, and the layout of each of its tiles."""
 
-    def __init__(self, tx: int, ty: int, colours: dict[Axis, int], contiguous: Counter[Axis]):
+    def __init__(
+        self,
+        tx: int,
+        ty: int,
+        colours: dict[Axis, int],
+        contiguous: Counter[Axis],
+        tiling: Tiling | None = None,
+        bounded: frozenset[Axis] = frozenset(),
+    ):
         self.tx = tx
         self.ty = ty
         self.colours = colours
         self.contiguous = contiguous
+        self.tiling = tiling
+        """How matrix units share the kernel's product: its axes' spreads are given, those of other tiles follow."""
+        self.bounded = bounded
+        """Axes of loops with a start or stop of their own."""
         self._layouts: dict[Axes, Layout] = {}
 
     @property
@@ -122,7 +136,12 @@ class LayoutPlan:
         if known is None:
             along = self.assign(axes)
             grids = {X: (self.tx, 1), Y: (self.ty, self.tx), NEITHER: (1, 1)}
-            known = Layout(tuple(spread(axis, *grids[along.get(axis, NEITHER)]) for axis in axes))
+            given = {} if self.tiling is None else self.tiling.spreads
+            if not all(axis in given for axis in _real(axes)):
+                given = {}
+            known = Layout(
+                tuple(given.get(axis) or spread(axis, *grids[along.get(axis, NEITHER)]) for axis in axes)
+            )
             self._layouts[axes] = known
         return known
 
@@ -242,19 +261,28 @@ class _Search:
         return total * scale
 
 
-def _grids(most: int) -> Iterator[tuple[int, int]]:
+def _grids(least: int, most: int) -> Iterator[tuple[int, int]]:
     largest = 1 << (most.bit_length() - 1)
-    for threads in sorted({largest, largest // 4, largest // 16, 1} - {0}, reverse=True):
-        tx = threads
-        while tx:
+    for threads in sorted({max(largest // step, least) for step in (1, 4, 16, largest)}, reverse=True):
+        for tx in _powers_down(threads):
             yield tx, threads // tx
-            tx //= 2
+
+
+def _powers_down(most: int) -> list[int]:
+    return [most >> i for i in range(most.bit_length())]
 
 
 def choose(kernel: Kernel, target: Target) -> LayoutPlan:
     """The cheapest thread grid for a kernel."""
     needs = collect(kernel)
-    most = min(target.max_threads, MOST_THREADS)
+    tiling = find_tiling(kernel, target)
+    loops = [statement for statement in kernel.body.walk() if isinstance(statement, Loop)]
+    bounded = frozenset(loop.axis for loop in loops if loop.start is not None or loop.stop is not None)
+    if tiling is None:
+        most = min(target.max_threads, MOST_THREADS)
+        grids = list(_grids(min(target.subgroup_size, most) if target.has("subgroups") else 1, most))
+    else:
+        grids = [(tx, tiling.threads // tx) for tx in _powers_down(tiling.threads)]
     weights: Counter[Axis] = Counter()
     for axes, weight in needs.tiles.items():
         for axis in axes:
@@ -264,14 +292,15 @@ def choose(kernel: Kernel, target: Target) -> LayoutPlan:
             weights[axis] += 1
     searched = [axis for axis, _ in weights.most_common(_SEARCHED_AXES)]
     search = _Search(needs)
-    best: tuple[float, LayoutPlan] = (math.inf, LayoutPlan(1, 1, {}, needs.contiguous))
+    best = (math.inf, grids[-1], dict[Axis, int]())
     for colours in itertools.product((X, Y, NEITHER), repeat=len(searched)):
         assignment = dict(zip(searched, colours, strict=True))
         terms = search.terms(LayoutPlan(1, 1, assignment, needs.contiguous))
-        for tx, ty in _grids(most):
+        for tx, ty in grids:
             if (tx > 1 and X not in colours) or (ty > 1 and Y not in colours):
                 continue
             cost = search.cost(terms, tx, ty, best[0])
             if cost < best[0]:
-                best = (cost, LayoutPlan(tx, ty, assignment, needs.contiguous))
-    return best[1]
+                best = (cost, (tx, ty), assignment)
+    _, (tx, ty), assignment = best
+    return LayoutPlan(tx, ty, assignment, needs.contiguous, tiling, bounded)

@@ -1,13 +1,14 @@
-"""Reductions: within each thread, then among the threads that share the reduced axis, by way of shared memory."""
+"""Reductions: within each thread, then among the threads of a subgroup, then by way of shared memory."""
 
 from __future__ import annotations
 
 from tritloom.codegen.ir import numerics
+from tritloom.codegen.ir.dtypes import f32, i32, u32
 from tritloom.codegen.ir.machine import Op, Register, index
 from tritloom.codegen.ir.tile import Reduce, ReduceOp
 from tritloom.codegen.lower.gpu.context import Context, Tile
 from tritloom.codegen.lower.gpu.elementwise import widened
-from tritloom.codegen.lower.gpu.layout import Layout, Spread
+from tritloom.codegen.lower.gpu.layout import Layout, Part
 from tritloom.codegen.lower.gpu.plan import LayoutPlan
 
 _OPS = {ReduceOp.SUM: Op.ADD, ReduceOp.MAX: Op.MAX, ReduceOp.MIN: Op.MIN}
@@ -55,23 +56,43 @@ def within(ctx: Context, value: Reduce) -> list[Register]:
 def across(ctx: Context, value: Reduce, parts: list[Register]) -> Tile:
     """The parts of all threads along the axis together."""
     registers, spread = parts, ctx.plan.layout(value.operand.axes).of(value.axis)
-    if spread.threads > 1:
-        registers = [
-            result
-            for first in range(0, len(parts), _CHUNK)
-            for result in _across(ctx, _OPS[value.op], parts[first : first + _CHUNK], spread)
-        ]
+    for part in spread.parts:
+        registers = _among(ctx, _OPS[value.op], registers, part)
     layout = partial_layout(ctx.plan, value)
     return Tile(layout, tuple(ctx.builder.cast(register, value.dtype) for register in registers))
 
 
-def _across(ctx: Context, op: Op, registers: list[Register], spread: Spread) -> list[Register]:
-    """All threads along the axis get the reduction of theirs: a butterfly of up to _RADIX partners a step."""
+def _among(ctx: Context, op: Op, registers: list[Register], part: Part) -> list[Register]:
+    """All threads that differ in the part's bits get the reduction of theirs."""
+    width = ctx.target.subgroup_size if ctx.target.has("subgroups") else 1
+    near = max(1, min(part.threads, width // part.stride))
+    if near > 1:
+        registers = [_in_subgroup(ctx, op, register, part.stride, near) for register in registers]
+    far = Part(part.threads // near, part.stride * near)
+    if far.threads == 1:
+        return registers
+    chunks = (registers[first : first + _CHUNK] for first in range(0, len(registers), _CHUNK))
+    return [result for chunk in chunks for result in _in_workgroup(ctx, op, chunk, far)]
+
+
+def _in_subgroup(ctx: Context, op: Op, register: Register, stride: int, threads: int) -> Register:
+    """A butterfly: with each step a partner twice as far away."""
+    b, bit = ctx.builder, stride
+    exchanged = register.dtype if register.dtype in (f32, i32, u32) else i32
+    while bit < stride * threads:
+        partner = b.lane_xor(b.cast(register, exchanged), bit)
+        register = b.binary(op, register, b.cast(partner, register.dtype))
+        bit *= 2
+    return register
+
+
+def _in_workgroup(ctx: Context, op: Op, registers: list[Register], part: Part) -> list[Register]:
+    """The same by way of shared memory: up to _RADIX partners a step."""
     b, threads = ctx.builder, ctx.plan.threads
     done = 1
-    while done < spread.threads:
-        radix = min(_RADIX, spread.threads // done)
-        stride = spread.stride * done
+    while done < part.threads:
+        radix = min(_RADIX, part.threads // done)
+        stride = part.stride * done
         dtype = registers[0].dtype
         memory = ctx.shared.scratch(dtype, threads * len(registers))
         for i, register in enumerate(registers):

@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tritloom.codegen.ir.dtypes import DType, f32, i8, i32, u32
-from tritloom.codegen.ir.machine import MachineType, Memory, Register, index
-from tritloom.codegen.ir.ternary import WEIGHTS_PER_WORD, bit_of
-from tritloom.codegen.ir.tile import Axis, Index, Load, Value
+from tritloom.codegen.ir.dtypes import DType, f16, i8, i32, u32
+from tritloom.codegen.ir.machine import Memory, Register, index
+from tritloom.codegen.ir.tile import Axis, Value
 from tritloom.codegen.lower.gpu import elementwise
-from tritloom.codegen.lower.gpu.access import word_address
 from tritloom.codegen.lower.gpu.context import Context
-from tritloom.codegen.lower.gpu.layout import Layout, power_of_two, spread
-from tritloom.codegen.lower.gpu.plan import LayoutPlan
+from tritloom.codegen.lower.gpu.fetching import Fetch
+from tritloom.codegen.lower.gpu.layout import Layout
+from tritloom.codegen.lower.gpu.packed import store_weights, words
+
+ROWS = 0
+"""As a group: the summed axis innermost, rows padded to whole 16 bytes, as matrix units want it."""
+_PAD = 16
+"""Bytes between rows, so that neighbouring rows begin in different banks."""
 
 
 @dataclass(frozen=True, slots=True)
 class Staged:
-    """An operand in shared memory, the summed axis outermost, in groups of `group` indices that lie together.
+    """An operand in shared memory: the summed axis outermost, in groups of `group` indices that lie together, so that
+    threads along a row axis read neighbours. Or, as ROWS, innermost.
 
-    The element of local index k along the summed axis lies at `(k // group) * stride + k % group`, plus the sum of
-    index * stride over the others. So threads along a row axis read neighbours.
+    The element of local index k along the summed axis lies at `(k // group) * stride + k % group`, or at k, plus the
+    sum of index * stride over the others.
     """
 
     memory: Memory
@@ -29,7 +35,7 @@ class Staged:
     group: int
     rows: dict[Axis, int]
 
-    def row(self, ctx: Context, layout: Layout, combination: tuple[int, ...]) -> Register:
+    def row(self, ctx: Context, layout: Layout, combination: Sequence[int]) -> Register:
         """Where the element of index 0 along the summed axis lies for a thread's register."""
         b = ctx.builder
         result = b.const(0, i32)
@@ -38,73 +44,45 @@ class Staged:
                 result = b.add(result, b.mul(ctx.local(s, r), self.rows[s.axis]))
         return b.cast(result, index)
 
-    def place(self, ctx: Context, layout: Layout, combination: tuple[int, ...]) -> Register:
-        """Where a thread's register of the operand lies."""
+    def along(self, ctx: Context, k: Register) -> Register:
+        """How far the element of a local index along the summed axis is from that of index 0."""
         b = ctx.builder
+        if self.group == ROWS:
+            return b.cast(k, index)
+        shift = self.group.bit_length() - 1
+        step = b.shr(k, shift) if shift else k
+        within = b.and_(k, self.group - 1)
+        return b.cast(b.add(b.mul(step, self.stride), within), index)
+
+    def place(self, ctx: Context, layout: Layout, combination: Sequence[int]) -> Register:
+        """Where a thread's register of the operand lies."""
         row = self.row(ctx, layout, combination)
         summed = [ctx.local(s, r) for s, r in zip(layout.spreads, combination) if s.axis is self.axis]
-        if not summed:
-            return row
-        shift = self.group.bit_length() - 1
-        step = b.shr(summed[0], shift) if shift else summed[0]
-        within = b.and_(summed[0], self.group - 1)
-        return b.add(row, b.cast(b.add(b.mul(step, self.stride), within), index))
-
-
-@dataclass(frozen=True, slots=True)
-class Words:
-    """How the words of a packed ternary tile are dealt to threads."""
-
-    load: Load
-    columns: Axis
-    """The axis that is packed, sixteen to a word."""
-    threads: int
-    """Threads along the words of a row."""
-    stride: int
-    """Of those threads: the rows' are below them."""
-    rows: Layout
-
-    @property
-    def words(self) -> int:
-        """Words of a row of the tile."""
-        return self.columns.block // WEIGHTS_PER_WORD
-
-
-def words(value: Value, plan: LayoutPlan) -> Words | None:
-    """How to take the tile word by word; None for a tile that is none of whole words."""
-    if not isinstance(value, Load) or not value.dtype.is_ternary or value.guard is not None:
-        return None
-    row, column = value.indices
-    if not isinstance(column, Index) or column.axis in row.axes or column.axis.block % WEIGHTS_PER_WORD:
-        return None
-    columns = column.axis
-    spreads, stride = [], 1
-    for axis in reversed(row.axes):
-        s = spread(axis, plan.threads // stride, stride)
-        stride *= s.threads
-        spreads.append(s)
-    threads = min(power_of_two(columns.block // WEIGHTS_PER_WORD), plan.threads // stride)
-    return Words(value, columns, threads, stride, Layout(tuple(reversed(spreads))))
+        return ctx.builder.add(row, self.along(ctx, summed[0])) if summed else row
 
 
 def _arrange(
-    extents: dict[Axis, int], axis: Axis, steps: int, result: Layout, group: int
+    extents: dict[Axis, int], length: int, result: Layout, group: int, dtype: DType
 ) -> tuple[dict[Axis, int], int, int]:
     """Strides of the row axes, of a step along the summed axis, and the length of the array.
 
     The row axis along which neighbouring threads of the result run is the innermost. Steps are padded, so that threads
     along the summed axis write to different banks.
     """
-    order = sorted(
-        extents, key=lambda a: a in result.axes and (result.of(a).threads > 1) / result.of(a).stride
-    )
+    near = {s.axis: 1 / s.stride for s in result.spreads if s.stride}
+    order = sorted(extents, key=lambda a: near.get(a, 0.0))
     rows: dict[Axis, int] = {}
     stride = group
+    if group == ROWS:
+        granule = 16 // dtype.nbytes
+        stride = -(-length // granule) * granule + _PAD // dtype.nbytes
     for one in reversed(order):
         rows[one] = stride
         stride *= extents[one]
+    if group == ROWS:
+        return rows, 0, stride
     stride += group * (4 if group == 1 else 1)
-    return rows, stride, steps * stride
+    return rows, stride, -(-length // group) * stride
 
 
 def stage(
@@ -118,104 +96,93 @@ def stage(
     zeroed: bool,
     taken: tuple[Memory, ...] = (),
 ) -> Staged:
-    """Write an operand to shared memory as `dtype` (f32 or i8), in groups of `group` (a power of two).
+    """Write an operand to shared memory as `dtype`, in groups of `group` (a power of two) or as ROWS.
 
     `zeroed`: 0 where the summed axis is masked. The caller makes the threads meet.
     """
     packed = words(value, ctx.plan)
-    if packed is not None:
-        return _stage_words(ctx, packed, axis, result, dtype, group, taken)
+    if packed is not None and group != ROWS:
+        here = {s.axis: s.extent for s in result.spreads}
+        extents = {s.axis: max(s.extent, here[s.axis]) for s in packed.rows.spreads if s.axis is not axis}
+        if packed.columns is not axis:
+            extents[packed.columns] = max(packed.columns.block, here[packed.columns])
+        length = packed.columns.block if packed.columns is axis else packed.rows.of(axis).extent
+        rows, stride, elements = _arrange(extents, length, result, group, dtype)
+        fetched = packed.fetch(ctx)
+        staged = Staged(ctx.shared.scratch(dtype, elements, taken), axis, stride, group, rows)
+        along = stride // group if packed.columns is axis else rows[packed.columns]
+        starts = [staged.place(ctx, packed.rows, one.row) for one in fetched]
+        store_weights(ctx, packed, fetched, staged.memory, starts, along, group)
+        return staged
     layout = ctx.plan.layout(value.axes)
     tile = ctx.tile(value, layout)
     extents = {s.axis: max(s.extent, result.of(s.axis).extent) for s in layout.spreads if s.axis is not axis}
-    steps = -(-layout.of(axis).extent // group)
-    rows, stride, length = _arrange(extents, axis, steps, result, group)
+    rows, stride, elements = _arrange(extents, layout.of(axis).extent, result, group, dtype)
     masks = ctx.masks(layout, (axis,))
-    elements = []
+    values = []
     for register, mask in zip(tile.registers, masks, strict=True):
         element = elementwise.cast(ctx.builder, register, dtype)
-        elements.append(ctx.neutral(element, mask, 0) if zeroed else element)
-    memory = ctx.shared.scratch(dtype, length, taken)
-    staged = Staged(memory, axis, stride, group, rows)
+        values.append(ctx.neutral(element, mask, 0) if zeroed else element)
+    staged = Staged(ctx.shared.scratch(dtype, elements, taken), axis, stride, group, rows)
     owner = ctx.owner(layout)
-    for combination, element in zip(layout.combinations(), elements, strict=True):
-        ctx.builder.store(memory, staged.place(ctx, layout, combination), element, owner)
+    for combination, element in zip(layout.combinations(), values, strict=True):
+        ctx.builder.store(staged.memory, staged.place(ctx, layout, combination), element, owner)
     return staged
 
 
-def _stage_words(
+def deposit(
     ctx: Context,
-    packed: Words,
-    axis: Axis,
+    plan: Fetch,
+    fetched: Sequence[Register],
     result: Layout,
     dtype: DType,
     group: int,
-    taken: tuple[Memory, ...],
+    taken: tuple[Memory, ...] = (),
 ) -> Staged:
-    b, columns, rows = ctx.builder, packed.columns, packed.rows
+    """Write fetched words to shared memory as `dtype` of one or two bytes, in groups of one word or as ROWS."""
+    b, axis = ctx.builder, plan.axis
     here = {s.axis: s.extent for s in result.spreads}
-    extents = {s.axis: max(s.extent, here[s.axis]) for s in rows.spreads if s.axis is not axis}
-    if columns is axis:
-        steps = columns.block // group
-    else:
-        extents[columns] = max(columns.block, here[columns])
-        steps = rows.of(axis).extent
-    row_strides, stride, length = _arrange(extents, axis, steps, result, group)
-    indices = ctx.registers(packed.load.indices[0], rows)
-    fetched = _fetch(ctx, packed, indices)
-    memory = ctx.shared.scratch(dtype, length, taken)
-    staged = Staged(memory, axis, stride, group, row_strides)
-    used = rows.thread_bits | (packed.threads - 1) * packed.stride
-    copies = (ctx.plan.threads - 1) & ~used
+    extents = {s.axis: max(s.extent, here[s.axis]) for s in plan.rows.spreads}
+    rows, stride, elements = _arrange(extents, axis.block, result, group, dtype)
+    staged = Staged(ctx.shared.scratch(dtype, elements, taken), axis, stride, group, rows)
+    copies = (ctx.plan.threads - 1) & ~plan.thread_bits
     owner = b.compare("eq", b.and_(b.thread(), copies), 0) if copies else None
-    for combination, word, inside, loaded in fetched:
-        weights = b.cast(b.shl(word, 4), index)
-        along = stride // group if columns is axis else row_strides[columns]
-        at = b.add(staged.place(ctx, rows, combination), b.mul(weights, along))
-        with ctx.guarded(ctx.both(owner, inside)):
-            if group == 4 or (dtype is i8 and columns is not axis and along == 1):
-                step = stride if columns is axis else 4
-                for four in range(4):
-                    b.store(memory, b.add(at, step * four), _four_weights(ctx, loaded, four))
-            else:
-                for k in range(WEIGHTS_PER_WORD):
-                    b.store(memory, b.add(at, along * k), _weight(ctx, loaded, k, dtype))
+    ternary = plan.load.buffer.dtype.is_ternary
+    per_word = 4 // dtype.nbytes
+    with ctx.guarded(owner):
+        for (row, c), register in zip(plan.places(), fetched, strict=True):
+            start = staged.row(ctx, plan.rows, row)
+            column = plan.column(ctx, c)
+            pieces = [b.extract(register, i) for i in range(plan.width)] if plan.width > 1 else [register]
+            vectors = [v for word in pieces for v in _weights(ctx, word, dtype)] if ternary else [register]
+            lanes = vectors[0].lanes
+            for number, vector in enumerate(vectors):
+                first = b.add(column, number * lanes * per_word)
+                if group == ROWS:
+                    b.store_words(staged.memory, b.add(start, staged.along(ctx, first)), vector)
+                    continue
+                for lane in range(lanes):
+                    at = b.add(start, staged.along(ctx, b.add(first, lane * per_word)))
+                    b.store_words(staged.memory, at, b.extract(vector, lane) if lanes > 1 else vector)
     return staged
 
 
-def _fetch(
-    ctx: Context, packed: Words, indices: list[Register]
-) -> list[tuple[tuple[int, ...], Register, Register | None, Register]]:
-    """This thread's words: the row's register, the word's number in the tile, whether the tile has it, the word."""
-    b, opened = ctx.builder, ctx.opened(packed.columns)
-    lane = ctx.bits(packed.threads, packed.stride)
-    first_word = b.shr(opened.base, 4)
-    memory, buffer = ctx.memories[packed.load.buffer], packed.load.buffer
-    fetched = []
-    for combination, row in zip(packed.rows.combinations(), indices, strict=True):
-        row_valid = ctx.mask(packed.rows, combination)
-        for w in range(0, packed.words, packed.threads):
-            word = b.add(lane, w)
-            inside = None if w + packed.threads <= packed.words else b.compare("lt", word, packed.words)
-            column = b.add(opened.base, b.shl(word, 4))
-            valid = ctx.both(ctx.both(row_valid, inside), b.compare("lt", column, opened.stop))
-            at = word_address(ctx, buffer, row, b.add(first_word, word))
-            fetched.append((combination, word, inside, b.load(memory, at, mask=valid)))
-    return fetched
-
-
-def _four_weights(ctx: Context, word: Register, group: int) -> Register:
-    """Weights 4 group .. 4 group + 3 of a word as i8 x 4. Each byte of codes has its own borrow bit, so one
-    subtraction serves four."""
+def _weights(ctx: Context, word: Register, dtype: DType) -> list[Register]:
+    """The sixteen weights of a word as elements of one or two bytes, in vectors of four words."""
     b = ctx.builder
-    codes = b.and_(b.shr(word, 2 * group) if group else word, 0x03030303)
-    borrow = 0x80808080
-    return b.bitcast(b.xor(b.sub(b.or_(codes, borrow), 0x01010101), borrow), MachineType(i8, 4))
-
-
-def _weight(ctx: Context, word: Register, k: int, dtype: DType) -> Register:
-    """Weight k of a word as f32 or i8."""
-    b = ctx.builder
-    bit = bit_of(k)
-    code = b.cast(b.and_(b.shr(word, b.const(bit, u32)) if bit else word, 3), i32)
-    return b.sub(b.cast(code, f32), 1.0) if dtype is f32 else b.cast(b.sub(code, 1), i8)
+    codes = b.shr(b.splat(word, 4), b.const((0, 2, 4, 6), u32, 4))
+    if dtype is i8:
+        # Each byte of codes has its own borrow bit, so one subtraction serves four.
+        borrow = 0x80808080
+        return [b.xor(b.sub(b.or_(b.and_(codes, 0x03030303), borrow), 0x01010101), borrow)]
+    # The code 4i + b stands in byte b of lane i: lanes 2i and 2i + 1 of the pairs get bytes 0, 1 and 2, 3 of lane i.
+    low = b.or_(b.and_(codes, 0x3), b.shl(b.and_(codes, 0x300), 8))
+    high = b.or_(b.and_(b.shr(codes, 16), 0x3), b.and_(b.shr(codes, 8), 0x30000))
+    one = 0x3C00 if dtype is f16 else 0x3F80
+    vectors = []
+    for lanes in ((0, 4, 1, 5), (2, 6, 3, 7)):
+        pairs = b.shuffle(low, high, lanes)
+        nonzero = b.and_(b.not_(pairs), 0x00010001)
+        negative = b.and_(nonzero, b.not_(b.shr(pairs, 1)))
+        vectors.append(b.or_(b.mul(nonzero, one), b.shl(negative, 15)))
+    return vectors
