@@ -54,6 +54,11 @@ class Target:
     matrices: tuple[MatrixUnit, ...] = ()
     """GPU: what its matrix units do, best first."""
 
+    @property
+    def exchange_width(self) -> int:
+        """GPU: neighbouring threads that can exchange registers; 1 where none can."""
+        return self.subgroup_size if self.has("subgroups") else 1
+
     def has(self, feature: str) -> bool:
         """Whether the processor has one of FEATURES."""
         if feature not in FEATURES:

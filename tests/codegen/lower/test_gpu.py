@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tests.strategies import Case, random_kernels
 from tritloom.codegen.emit.opencl import emit_opencl
 from tritloom.codegen.errors import UnsupportedError
-from tritloom.codegen.ir.dtypes import DType, f32, i8, i32, ternary
+from tritloom.codegen.ir.dtypes import DType, bf16, f16, f32, i8, i32, ternary
 from tritloom.codegen.ir.machine import Body, For, Instruction, Memory, Op, Register, Space
 from tritloom.codegen.ir.machine_verifier import verify_machine
 from tritloom.codegen.ir.ternary import TernaryLayout
@@ -23,15 +23,29 @@ from tritloom.codegen.lower.gpu import lower_gpu
 from tritloom.codegen.lower.gpu.builder import ScopedBuilder
 from tritloom.codegen.lower.gpu.layout import Layout, spread
 from tritloom.codegen.lower.gpu.plan import choose
-from tritloom.codegen.target import Target
+from tritloom.codegen.target import MatrixUnit, Target
 
 TARGET = Target(name="gpu", emitter="opencl", max_threads=256, shared_bytes=32 << 10)
+UNITS = (
+    MatrixUnit(16, 16, 32, i8, i32),
+    MatrixUnit(16, 8, 32, i8, i32),
+    MatrixUnit(16, 16, 16, f16, f32),
+    MatrixUnit(16, 16, 16, bf16, f32),
+)
 TARGETS = [
     TARGET,
     replace(TARGET, max_threads=1),
     replace(TARGET, max_threads=32, layout=TernaryLayout(16)),
     replace(TARGET, features=frozenset({"int8-dot", "f16"})),
+    *(
+        replace(TARGET, features=frozenset({"subgroups"}), subgroup_size=width, matrices=matrices)
+        for width, matrices in ((8, ()), (32, UNITS), (64, UNITS), (128, ()))
+    ),
 ]
+
+
+PAIRS = [(i8, i8), (i8, ternary), (f32, f32), (f32, ternary), (f16, f16), (bf16, ternary)]
+NAMES = ["plain", "one-thread", "interleaved", "packed", "lanes-8", "matrices-32", "matrices-64", "lanes-128"]
 
 
 def matmul(left: DType, right: DType, m_block: int, n_block: int, k_block: int) -> Kernel:
@@ -114,23 +128,26 @@ def test_random_kernels_lower_to_good_machine_form(case: Case, target: Target) -
     assert 1 <= function.threads <= target.max_threads
     assert shared_bytes(function.arrays) <= target.shared_bytes
     check_barriers(function.body, set())
-    source = emit_opencl(function, target)
-    assert source.count("{") == source.count("}")
+    if not target.has("subgroups"):
+        source = emit_opencl(function, target)
+        assert source.count("{") == source.count("}")
 
 
 def shared_bytes(arrays: Sequence[Memory]) -> int:
     return sum(a.dtype.nbytes * (a.length or 0) for a in arrays if a.space is Space.SHARED)
 
 
-@pytest.mark.parametrize("target", TARGETS, ids=["plain", "one-thread", "interleaved", "packed"])
-@pytest.mark.parametrize("pair", [(i8, i8), (i8, ternary), (f32, f32), (f32, ternary)], ids=str)
+@pytest.mark.parametrize("target", TARGETS, ids=NAMES)
+@pytest.mark.parametrize("pair", PAIRS, ids=str)
 def test_dots_lower_on_every_target(target: Target, pair: tuple[DType, DType]) -> None:
     function = lower_gpu(matmul(*pair, 16, 16, 32), target)
     verify_machine(function)
     ops = Counter(s.op for s in function.body.walk() if isinstance(s, Instruction))
     packed = target.has("int8-dot") and pair[0] is i8
+    matrices = bool(target.matrices) and pair[0] is not f32
     assert (ops[Op.DOT4_SS] > 0) == packed
-    assert (ops[Op.FMA] > 0) != packed
+    assert (ops[Op.MATRIX_MULTIPLY_ADD] > 0) == matrices
+    assert (ops[Op.FMA] > 0) != (packed or matrices)
 
 
 def test_memory_along_the_fastest_axis_is_read_by_neighbouring_threads() -> None:

@@ -180,11 +180,11 @@ class Context:
 
     def bits(self, threads: int, stride: int) -> Register:
         """`(thread // stride) % threads`, of powers of two."""
-        b, width = self.builder, self.target.subgroup_size
+        b, width = self.builder, self.target.exchange_width
         if threads == 1:
             return b.const(0, i32)
         if (
-            self.target.has("subgroups") and stride >= width
+            self.plan.tiling is not None and stride >= width
         ):  # the compiler sees what is the same in a subgroup
             number, stride, above = b.subgroup(), stride // width, self.plan.threads // width
         elif stride == 1 and threads <= self.plan.tx:  # or in neighbours

@@ -280,7 +280,7 @@ def choose(kernel: Kernel, target: Target) -> LayoutPlan:
     bounded = frozenset(loop.axis for loop in loops if loop.start is not None or loop.stop is not None)
     if tiling is None:
         most = min(target.max_threads, MOST_THREADS)
-        grids = list(_grids(min(target.subgroup_size, most) if target.has("subgroups") else 1, most))
+        grids = list(_grids(target.exchange_width, most))
     else:
         grids = [(tx, tiling.threads // tx) for tx in _powers_down(tiling.threads)]
     weights: Counter[Axis] = Counter()

@@ -64,8 +64,7 @@ def across(ctx: Context, value: Reduce, parts: list[Register]) -> Tile:
 
 def _among(ctx: Context, op: Op, registers: list[Register], part: Part) -> list[Register]:
     """All threads that differ in the part's bits get the reduction of theirs."""
-    width = ctx.target.subgroup_size if ctx.target.has("subgroups") else 1
-    near = max(1, min(part.threads, width // part.stride))
+    near = max(1, min(part.threads, ctx.target.exchange_width // part.stride))
     if near > 1:
         registers = [_in_subgroup(ctx, op, register, part.stride, near) for register in registers]
     far = Part(part.threads // near, part.stride * near)

@@ -85,7 +85,7 @@ def _sides(dot: Dot) -> tuple[Axis, Axis] | None:
 
 def find(kernel: Kernel, target: Target) -> Tiling | None:
     """The tiling of the kernel's largest product that the target's matrix units can make."""
-    if not target.has("subgroups"):
+    if target.exchange_width == 1:
         return None
     best: tuple[float, Tiling] | None = None
     for dot, weight in _dots(kernel.body, 1):
