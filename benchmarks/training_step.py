@@ -12,7 +12,7 @@ import json
 import resource
 import statistics
 import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 
 import click
 import numpy as np
@@ -22,45 +22,9 @@ from tritloom.models.adapter import new_adapter
 from tritloom.models.checkpoint import Checkpoint, Tensor, tensor_shapes
 from tritloom.models.config import PROJECTIONS, ModelConfig
 from tritloom.models.model import Model
+from tritloom.models.shapes import SHAPES
 from tritloom.models.ternary import TernaryWeight, pack
 from tritloom.models.training import Recipe, Trainer
-
-_SHAPE = ModelConfig(
-    hidden_size=256,
-    intermediate_size=704,
-    num_hidden_layers=6,
-    num_attention_heads=4,
-    num_key_value_heads=2,
-    head_dim=64,
-    vocab_size=4096,
-    rms_norm_eps=1e-5,
-    rope_theta=10000.0,
-    max_position_embeddings=4096,
-    tie_word_embeddings=True,
-    hidden_act="relu2",
-    mode="offline",
-)
-SHAPES = {
-    "shipped": _SHAPE,
-    "125m": replace(
-        _SHAPE,
-        hidden_size=768,
-        intermediate_size=2048,
-        num_hidden_layers=12,
-        num_attention_heads=12,
-        num_key_value_heads=12,
-        vocab_size=32000,
-    ),
-    "1b": replace(
-        _SHAPE,
-        hidden_size=2048,
-        intermediate_size=3584,
-        num_hidden_layers=24,
-        num_attention_heads=32,
-        num_key_value_heads=32,
-        vocab_size=32000,
-    ),
-}
 
 
 @dataclass(frozen=True, slots=True)

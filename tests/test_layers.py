@@ -28,7 +28,8 @@ ROOMS: Final[dict[str, tuple[str, ...]]] = {
     "schedule": ("errors", "target", "ir", "autodiff"),
     "lower": ("errors", "target", "ir"),
     "emit": ("errors", "target", "ir", "lower"),
-    "targets": ("errors", "target", "ir"),
+    "gpus": ("errors", "target", "ir"),
+    "targets": ("errors", "target", "ir", "gpus"),
     "compile": ("errors", "target", "targets", "ir", "lower", "emit"),
 }
 """The rooms of tritloom.codegen (folders and files), each with the other rooms it may import from."""

@@ -14,7 +14,12 @@ from tritloom.codegen.lower.cpu import lower_cpu
 from tritloom.codegen.lower.gpu import lower_gpu
 from tritloom.codegen.target import Target
 
-_LOWERINGS: dict[str, Callable[[Kernel, Target], Function]] = {"llvm": lower_cpu, "opencl": lower_gpu}
+_LOWERINGS: dict[str, Callable[[Kernel, Target], Function]] = {
+    "llvm": lower_cpu,
+    "opencl": lower_gpu,
+    "spirv": lower_gpu,
+    "metal": lower_gpu,
+}
 """By the language that a target's code is emitted in."""
 
 

@@ -1,6 +1,7 @@
 """The targets by name: what `k.source(target=...)` and the backends compile for. None of them needs its device here.
 
 The CPU targets but "cpu" itself name a level of an instruction set, so that code for any of them can be made anywhere.
+The GPUs of :mod:`tritloom.codegen.gpus` are described in files.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from functools import cache
 
 import llvmlite.binding as llvm
 
+from tritloom.codegen import gpus
 from tritloom.codegen.errors import DeviceError
 from tritloom.codegen.ir.ternary import TernaryLayout
 from tritloom.codegen.target import Target
@@ -90,12 +92,14 @@ _TARGETS: dict[str, Callable[[], Target]] = {
     "aarch64": _aarch64,
     "opencl": _opencl,
 }
-TARGETS: tuple[str, ...] = tuple(_TARGETS)
+TARGETS: tuple[str, ...] = (*_TARGETS, *gpus.NAMES)
 """The names that `target` takes."""
 
 
 def target(name: str) -> Target:
     """The target of that name. Raises DeviceError for a name that is none of TARGETS."""
+    if name in gpus.NAMES:
+        return gpus.load(name).target()
     make = _TARGETS.get(name)
     if make is None:
         raise DeviceError(f"there is no target {name!r}", hint=f"take one of {', '.join(TARGETS)}")

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
-from tritloom.backends.base import Device
+from tritloom.backends.base import Device, Program
+from tritloom.codegen.ir.template import Plan
 from tritloom.codegen.ir.tensor import Node, intern, topological
 from tritloom.codegen.ir.tensor_interpreter import evaluate
 from tritloom.codegen.ir.tensor_ops import make
@@ -95,31 +97,36 @@ def _needed(outputs: Sequence[Node]) -> list[Node]:
 
 
 class Compiled:
-    """A program made ready for one device."""
+    """A program planned for one device, and made ready there when it first runs."""
 
     def __init__(self, program: Canonical, device: Device, donate: Mapping[int, int] | None = None):
         self.program = program
         self.device = device
         self._donate = dict(donate or {})
-        self._plan = None
+        self.plan: Plan | None = None
+        """What the scheduler made of the program; None on the device "reference"."""
         if device.name != "reference" and program.outputs:
-            self._plan = schedule(program.outputs, program.inputs, device.target, self._donate)
-            self._prepared = device.prepare(self._plan)
+            self.plan = schedule(program.outputs, program.inputs, device.target, self._donate)
+
+    @cached_property
+    def _prepared(self) -> Program:
+        assert self.plan is not None
+        return self.device.prepare(self.plan)
 
     def explanation(self) -> str:
         """What the scheduler made of the program; on the device "reference", the program itself."""
-        if self._plan is None:
+        if self.plan is None:
             text = format_program(self.program.outputs)
             return f"{self.device.name} interprets the tensor program as it stands:\n{text}"
-        return explain(self._plan, self.program.outputs)
+        return explain(self.plan, self.program.outputs)
 
     def run(self, inputs: Sequence[Storage]) -> list[Storage]:
         """The outputs. An output that was paired with a donated input may have that input's memory."""
         if not self.program.outputs:
             return []
-        if self._plan is None:
+        if self.plan is None:
             return self._interpret(inputs)
-        plan = self._plan
+        plan = self.plan
         buffers = [storage.buffer for storage in inputs]
         outputs = []
         for position, tensor in enumerate(plan.outputs):

@@ -19,6 +19,7 @@ import numpy as np
 from tritloom.backends.base import Device
 from tritloom.codegen.errors import DeviceError, caller_location
 from tritloom.codegen.ir.dtypes import DType
+from tritloom.codegen.ir.template import Plan
 from tritloom.codegen.ir.tensor import Node, Shape
 from tritloom.codegen.ir.tensor_ops import make
 from tritloom.codegen.ir.tensor_printer import format_program
@@ -69,6 +70,17 @@ class _Trace:
     """The inputs whose memory is given away."""
 
 
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A program before it is made ready, and bytes that it needs beside its arguments and the plan's arena."""
+
+    plan: Plan
+    transposed: int
+    """Of the transposed packings of ternary arguments, which are made once and kept with these."""
+    results: int
+    """Of results that are not written over a donated argument."""
+
+
 class Jitted:
     """A function under :func:`jit`."""
 
@@ -104,6 +116,25 @@ class Jitted:
         """The tensor program for these arguments as text."""
         trace, _ = self._lookup(arguments, named)
         return format_program(trace.compiled.program.outputs)
+
+    def planned(self, *arguments: Any, **named: Any) -> Planned:
+        """What would run for these arguments, which may be abstract. A later call with the like ones uses it.
+
+        Raises DeviceError on the device "reference", which plans nothing.
+        """
+        trace, _ = self._lookup(arguments, named)
+        plan = trace.compiled.plan
+        if plan is None:
+            raise DeviceError(
+                f"{trace.compiled.device.name} interprets programs and makes no plan of them",
+                hint="ask for the plan on another device",
+            )
+        sizes = [plan.tensors[number].nbytes for number in plan.inputs]
+        return Planned(
+            plan,
+            sum(size for size, binding in zip(sizes, trace.bindings, strict=True) if binding.transposed),
+            sum(tensor.nbytes for tensor in plan.tensors if tensor.role == "output"),
+        )
 
     def explanation(self, *arguments: Any, **named: Any) -> str:
         """What the scheduler made of the program for these arguments: its kernels, and the bytes that they move."""

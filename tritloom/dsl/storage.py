@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -19,14 +20,15 @@ Host = NDArray[Any] | TernaryArray
 class Storage:
     """One tensor's memory. Ternary matrices lie in the layout of the device's target."""
 
-    __slots__ = ("__weakref__", "_buffer", "_transposed", "device", "dtype", "shape")
+    __slots__ = ("__weakref__", "_abstract", "_buffer", "_transposed", "device", "dtype", "shape")
 
-    def __init__(self, device: Device, buffer: DeviceBuffer, shape: Shape, dtype: DType):
+    def __init__(self, device: Device, buffer: DeviceBuffer | None, shape: Shape, dtype: DType):
         self.device = device
         self.shape = shape
         self.dtype = dtype
-        self._buffer: DeviceBuffer | None = buffer
+        self._buffer = buffer
         self._transposed: Storage | None = None
+        self._abstract = buffer is None
 
     @classmethod
     def of(cls, value: Host, device: Device) -> Storage:
@@ -45,9 +47,22 @@ class Storage:
         return cls(device, device.upload(value), value.shape, dtype)
 
     @property
+    def nbytes(self) -> int:
+        """Bytes that it takes on its device."""
+        if self.dtype is ternary:
+            rows, columns = self.shape
+            return self.device.target.layout.nbytes(rows, columns)
+        return math.prod(self.shape) * self.dtype.nbytes
+
+    @property
     def buffer(self) -> DeviceBuffer:
-        """The memory. Raises DeviceError if it was donated."""
+        """The memory. Raises DeviceError if it was donated, or if there never was any."""
         if self._buffer is None:
+            if self._abstract:
+                raise DeviceError(
+                    f"this {self.dtype}{list(self.shape)} stands for a tensor's shape and has no values",
+                    hint="give programs that run a tensor with values",
+                )
             raise DeviceError(
                 f"this {self.dtype}{list(self.shape)} was donated to a jit-compiled function, which wrote over it",
                 hint="use what the function returned, or take the argument out of donate=",

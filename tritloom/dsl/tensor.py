@@ -310,6 +310,11 @@ def leaf(storage: Storage) -> Tensor:
     return Tensor(intern("input", (), (("key", storage),), storage.shape, storage.dtype))
 
 
+def abstract(shape: Shape, dtype: DType, device: Device) -> Tensor:
+    """A tensor that has a shape and no values: programs may be planned for it, and none can run."""
+    return leaf(Storage(device, None, shape, dtype))
+
+
 _homes: weakref.WeakKeyDictionary[Node, Device | None] = weakref.WeakKeyDictionary()
 """What :func:`_home` found: a traced program asks at every kernel call."""
 

@@ -1,4 +1,4 @@
-"""The command line: `tritloom finetune`, `generate`, `pretrain` and `devices`.
+"""The command line: `tritloom finetune`, `generate`, `pretrain`, `kernels` and `devices`.
 
 An error that is the user's to mend ends a command with one paragraph on stderr and the exit status 1.
 """
@@ -172,6 +172,27 @@ def pretrain(data: tuple[Path, ...], as_json: bool, **options: Any) -> None:
     with Reporter(as_json) as reporter:
         training, heldout = pretraining_examples(data)
         run(PretrainSettings(**options), training, heldout, reporter)
+
+
+@main.command()
+@click.option("--program", default="train", show_default=True, help="train, evaluate, prefill or generate.")
+@click.option("--model", default="125m", show_default=True, help="shipped, 125m, 1b, 2b-4t, 13b or a folder.")
+@click.option(
+    "--target", required=True, metavar="NAME", help="A known GPU (`devices --targets`), or all of them."
+)
+@click.option("--batch", default=1, show_default=True, type=click.IntRange(1), help="Rows a step.")
+@click.option("--context", default=128, show_default=True, type=click.IntRange(1), help="Tokens a row.")
+@click.option("--rank", default=16, show_default=True, type=click.IntRange(0), help="LoRA rank.")
+@click.option("--precision", type=click.Choice(["f32", "bf16"]), default="f32", show_default=True)
+@click.option("--out", type=_folder, help="Write each kernel's code here, in a folder for each target.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a kernel.")
+@_reported
+def kernels(program: str, model: str, target: str, out: Path | None, as_json: bool, **sizes: Any) -> None:
+    """Compile every kernel of a program for a GPU that need not be here, from a model's sizes alone."""
+    from tritloom.models.kernels import report
+    from tritloom.models.programs import Sizes
+
+    report(program, model, Sizes(**sizes), target, out, as_json)
 
 
 @main.command()

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 import tritloom.dsl.functions as F
 from tritloom.codegen.errors import ShapeError
-from tritloom.dsl.jit import jit
+from tritloom.dsl.jit import Jitted
 from tritloom.dsl.tensor import Tensor, array
-from tritloom.models.bitnet import Adapters, Weights
+from tritloom.models.bitnet import Adapters, Graph, Weights
 from tritloom.models.chat import Turn, chat_format
 from tritloom.models.model import Model, load_model
 from tritloom.models.tokenizer import load_tokenizer
@@ -53,6 +53,24 @@ class Sampling:
         return int(random.choice(order[:kept], p=weights))
 
 
+def generation_step(graph: Graph) -> Jitted:
+    """One turn of generation: the caches with tokens [1, count] in them, and the logits after one of these."""
+
+    def step(
+        caches: Caches,
+        weights: Weights,
+        adapters: Adapters | None,
+        ids: Tensor,
+        rotation: tuple[Tensor, Tensor],
+        offset: Tensor,
+        last: Tensor,
+    ) -> tuple[Caches, Tensor]:
+        hidden, caches = graph.hidden(weights, adapters, ids, rotation, caches, offset)
+        return caches, graph.logits(weights, F.gather(hidden, last))
+
+    return Jitted(step, donate=(0,))
+
+
 class Generator:
     """Continues token sequences. Holds the cache; one Generator serves one sequence at a time."""
 
@@ -63,22 +81,8 @@ class Generator:
             )
         self.model = model
         self.capacity = capacity
-        graph = model.graph
         config = model.config
-
-        def step(
-            caches: Caches,
-            weights: Weights,
-            adapters: Adapters | None,
-            ids: Tensor,
-            rotation: tuple[Tensor, Tensor],
-            offset: Tensor,
-            last: Tensor,
-        ) -> tuple[Caches, Tensor]:
-            hidden, caches = graph.hidden(weights, adapters, ids, rotation, caches, offset)
-            return caches, graph.logits(weights, F.gather(hidden, last))
-
-        self._step = jit(step, donate=(0,))
+        self._step = generation_step(model.graph)
         shape = (1, capacity, config.num_key_value_heads, config.head_dim)
         empty = np.zeros(shape, np.float32)
         self._caches: Caches = [

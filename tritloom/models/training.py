@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 
 from tritloom.backends.base import Device
+from tritloom.codegen.ir.dtypes import f32
 from tritloom.dsl.grad import value_and_grad
-from tritloom.dsl.jit import jit
-from tritloom.dsl.tensor import Tensor, array
+from tritloom.dsl.jit import Jitted, Planned
+from tritloom.dsl.tensor import Tensor, abstract, array
 from tritloom.dsl.tree import tree_leaves, tree_map
 from tritloom.models import optimiser
 from tritloom.models.errors import TrainingError
@@ -72,14 +73,10 @@ class Trainer:
 
     def __init__(self, loss: Loss, parameters: Tree, recipe: Recipe, device: Device):
         self.parameters = parameters
+        """What is trained; abstract tensors until there are values, if need be."""
         self.recipe = recipe
         self.device = device
-
-        def zeros(tensor: Tensor) -> Tensor:
-            return array(np.zeros(tensor.shape, np.float32), device=device)
-
-        self._first = tree_map(zeros, parameters)
-        self._second = tree_map(zeros, parameters)
+        self._moments: tuple[Tree, Tree] | None = None
         differentiated = value_and_grad(loss)
 
         def step(
@@ -101,7 +98,16 @@ class Trainer:
             )
             return parameters, first, second, value, norm
 
-        self._step = jit(step, donate=(0, 1, 2))
+        self._step = Jitted(step, donate=(0, 1, 2))
+
+    def planned(self, *batch: Any) -> Planned:
+        """The program of a step for a batch (the loss's `rest`, which may be abstract), before any memory is taken."""
+        moments = tree_map(lambda tensor: abstract(tensor.shape, f32, self.device), self.parameters)
+        schedule = abstract((2,), f32, self.device)
+        return self._step.planned(self.parameters, moments, moments, schedule, *batch)
+
+    def _zeros(self) -> Tree:
+        return tree_map(lambda one: array(np.zeros(one.shape, np.float32), self.device), self.parameters)
 
     def run(
         self, batches: Iterable[Sequence[Any]], tokens: Callable[[Sequence[Any]], int]
@@ -116,9 +122,11 @@ class Trainer:
             started = time.perf_counter()
             rate = self.recipe.rate(number)
             schedule = array(np.array([number, rate], np.float32), device=self.device)
-            self.parameters, self._first, self._second, value, norm = self._step(
-                self.parameters, self._first, self._second, schedule, *batch
+            first, second = self._moments or (self._zeros(), self._zeros())
+            self.parameters, first, second, value, norm = self._step(
+                self.parameters, first, second, schedule, *batch
             )
+            self._moments = first, second
             loss = float(value.numpy())
             if not math.isfinite(loss):
                 raise TrainingError(
