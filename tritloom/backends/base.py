@@ -53,6 +53,8 @@ class Device(ABC):
     description: str
     """The hardware, for people."""
     target: Target
+    memory_bytes: int | None = None
+    """How much memory programs may use; None where it is not known."""
 
     @abstractmethod
     def allocate(self, nbytes: int) -> DeviceBuffer:

@@ -34,6 +34,7 @@ from tritloom.backends.cpu_launch import (
 )
 from tritloom.backends.cpu_program import CPUProgram
 from tritloom.backends.cpu_runtime import ARGUMENTS, CHUNK, FUNCTION, PROGRAMS, Pool, new_table, thread_count
+from tritloom.backends.host_memory import machine_memory
 from tritloom.codegen.emit.llvm import isa_of
 from tritloom.codegen.errors import DeviceError
 from tritloom.codegen.ir.template import Plan
@@ -54,6 +55,7 @@ class CPUDevice(Device):
         self.name = target.name
         self.description = f"{_processor()}, {target.vector_bits}-bit vectors, {thread_count()} thread(s)"
         self.target = target
+        self.memory_bytes = machine_memory()
         self.compiler = Compiler(target, Cache("cpu"))
         self._shared_pool = pool
         self._compiled: dict[tuple[Kernel, bool], CPUExecutable] = {}

@@ -98,6 +98,7 @@ class OpenCLDevice(Device):
         version = " ".join(device.platform.version.split(",")[0].split())
         self.description = f"{device.name.strip()} ({device.platform.name.strip()}, {version})"
         self.target = describe(device, name)
+        self.memory_bytes = int(device.global_mem_size)
         self._executables: dict[Kernel, OpenCLExecutable] = {}
         self._lock = threading.Lock()
 

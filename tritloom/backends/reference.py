@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from tritloom.backends.base import Backend, Device, DeviceBuffer, Executable, Missing, Program
 from tritloom.backends.checks import Bindings, check_launch
+from tritloom.backends.host_memory import machine_memory
 from tritloom.codegen.errors import DeviceError, OutOfMemoryError
 from tritloom.codegen.ir.template import Plan
 from tritloom.codegen.ir.ternary import TernaryArray
@@ -47,6 +48,7 @@ class ReferenceDevice(Device):
 
     def __init__(self) -> None:
         self.target = Target(name="reference", emitter="none")
+        self.memory_bytes = machine_memory()
 
     def allocate(self, nbytes: int) -> ReferenceBuffer:
         """Memory filled with 0xff, so that a use of what was never written shows (NaN in every float dtype)."""
