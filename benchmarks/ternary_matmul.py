@@ -1,10 +1,12 @@
 """Forward and backward products with packed ternary weights, against the machine's own dot instructions.
 
 Forward is y[M, N] = x . W^T with x i8 and W ternary [N, K], sums in i32. Backward is dX[M, K] = dY . W with dY bf16 and
-W^T packed as a ternary matrix of its own, sums in f32. The ceiling is what independent chains of the same dot
-instruction reach on as many threads, measured beside each product. Entries are checked against NumPy before timing.
+W^T packed as a ternary matrix of its own, sums in f32. On a CPU the ceiling is what independent chains of the same dot
+instruction reach on as many threads, measured beside each product. On a GPU a product runs many times in one recorded
+program, each after the one before. Entries are checked against NumPy before timing.
 
     python -m benchmarks.ternary_matmul --device cpu --threads 1 --json
+    python -m benchmarks.ternary_matmul --device vulkan --json
 """
 
 from __future__ import annotations
@@ -13,13 +15,14 @@ import json
 import os
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import click
 import numpy as np
 from numpy.typing import NDArray
 
+from tritloom.backends.base import DeviceBuffer
 from tritloom.backends.cpu import CPUDevice
 from tritloom.backends.cpu_runtime import ARGUMENTS, CHUNK, FUNCTION, PROGRAMS, THREADS_VARIABLE, new_table
 from tritloom.backends.registry import device
@@ -31,10 +34,13 @@ from tritloom.codegen.ir.template import Launch, Plan, PlanTensor
 from tritloom.codegen.ir.ternary import TernaryArray
 from tritloom.codegen.ir.tile import BinaryOp, Kernel, Mode
 from tritloom.codegen.ir.tile_builder import Builder
-from tritloom.codegen.schedule.blocks import TERNARY_DOT, table
+from tritloom.codegen.schedule.blocks import dot_kind, table
 from tritloom.codegen.target import Target
 
 ROWS = (1, 32, 128, 512)
+GPU_ROWS = (1, 128, 512, 2048, 4096)
+GPU_SECONDS = 0.02
+"""What one recorded program of a GPU is to take: so many times its product is in it."""
 SHAPES = ((2560, 2560), (2560, 6912), (6912, 2560))
 """(K, N) of the layers of a 2-billion-parameter BitNet."""
 TURNS = 20_000
@@ -42,25 +48,30 @@ TURNS = 20_000
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One result. `gops` counts a product and a sum as two operations."""
+    """One result. `gops` counts a product and a sum as two operations; there is no ceiling of a GPU."""
 
     device: str
-    threads: int
+    threads: int | None
     direction: str
     M: int
     K: int
     N: int
     gops: float
-    ceiling_gops: float
-    ratio: float
+    ceiling_gops: float | None
+    ratio: float | None
 
 
-def matmul_kernel(left: DType, rows: int, target: Target) -> Kernel:
-    """`y[M, N] = x[M, K] . w[N, K]` with ternary w, in blocks that suit the target."""
-    blocks = table(target, TERNARY_DOT, rows)
+def matmul_kernel(left: DType, shape: tuple[int, int, int], target: Target) -> Kernel:
+    """`y[M, N] = x[M, K] . w[N, K]` with ternary w, in blocks that suit the target and the shape (M, K, N).
+
+    As a program's kernels do, it knows of the sizes which powers of two they are multiples of.
+    """
+    blocks = table(target, dot_kind(target, left, ternary), shape[0], shape[2])
     bm, bn, bk = blocks.rows, blocks.columns, blocks.loop
     sums = i32 if left is i8 else f32
     b = Builder(f"matmul_{left}_ternary")
+    for name, size, block in zip("MKN", shape, (bm, bk, bn), strict=True):
+        b.size(name, next(step for step in (block, 16, 1) if size % step == 0))
     x, w = b.buffer("x", left["M", "K"]), b.buffer("w", ternary["N", "K"])
     y = b.buffer("y", sums["M", "N"], Mode.OUT)
     n, m = b.program_axis("n", w.shape[0], bn), b.program_axis("m", x.shape[0], bm)
@@ -120,25 +131,25 @@ class Bench:
     """The device under test and its ceilings."""
 
     def __init__(self, name: str, threads: int):
-        found = device(name)
-        if not isinstance(found, CPUDevice):
-            raise click.UsageError(f"{name} is no CPU device: this benchmark measures CPUs")
-        self.device = found
+        self.device = device(name)
         self.threads = threads
 
-    def ceiling(self, left: DType) -> float:
-        """Gop/s of the dot instruction on all threads."""
-        function, operations = peak_function(left, self.device.target)
+    def ceiling(self, left: DType) -> float | None:
+        """Gop/s of the dot instruction on all threads of a CPU."""
+        cpu = self.device
+        if not isinstance(cpu, CPUDevice):
+            return None
+        function, operations = peak_function(left, cpu.target)
         programs = 8 * self.threads
-        out = self.device.allocate(4 * programs)
-        native = self.device.compiler.load(function.name, emit(function, self.device.target))
+        out = cpu.allocate(4 * programs)
+        native = cpu.compiler.load(function.name, emit(function, cpu.target))
         arguments = np.array([out.address], np.int64)
         table = new_table(1)
         table[0, FUNCTION], table[0, ARGUMENTS] = native.address, arguments.ctypes.data
-        table[0, PROGRAMS], table[0, CHUNK] = programs, self.device.pool.chunk(programs)
+        table[0, PROGRAMS], table[0, CHUNK] = programs, cpu.pool.chunk(programs)
 
         def run() -> None:
-            self.device.pool.run(table)
+            cpu.pool.run(table)
 
         return operations * programs / best_time(run) / 1e9
 
@@ -154,7 +165,7 @@ class Bench:
             if forward
             else rng.standard_normal((m, contracted), np.float32).astype(bf16.numpy)
         )
-        kernel = matmul_kernel(left, m, self.device.target)
+        kernel = matmul_kernel(left, (m, contracted, columns), self.device.target)
         y = np.empty((m, columns), np.int32 if forward else np.float32)
         packed = TernaryArray.pack(weights, self.device.target.layout)
         buffers = [self.device.upload(x), self.device.upload(packed.words), self.device.allocate(y.nbytes)]
@@ -164,28 +175,42 @@ class Bench:
             PlanTensor((columns, contracted), ternary, packed.words.nbytes, "input"),
             PlanTensor((m, columns), i32 if forward else f32, y.nbytes, "output"),
         )
-        program = self.device.prepare(Plan(tensors, (0, 1), (2,), (launch,), 0))
-
-        def run() -> None:
-            program.run(buffers[:2], buffers[2:])
-
-        run()
+        ceiling = self.ceiling(left)
+        seconds = self.seconds(Plan(tensors, (0, 1), (2,), (launch,), 0), buffers)
         self.device.read(buffers[2], y)
         check(x, weights, y, rng)
-        ceiling = self.ceiling(left)
-        gops = 2.0 * m * n * k / best_time(run) / 1e9
-        ceiling = max(ceiling, self.ceiling(left))
+        gops = 2.0 * m * n * k / seconds / 1e9
+        again = self.ceiling(left)
+        highest = None if ceiling is None or again is None else round(max(ceiling, again), 1)
         return Row(
             self.device.name,
-            self.threads,
+            self.threads if isinstance(self.device, CPUDevice) else None,
             direction,
             m,
             k,
             n,
             round(gops, 1),
-            round(ceiling, 1),
-            round(gops / ceiling, 3),
+            highest,
+            None if highest is None else round(gops / highest, 3),
         )
+
+    def seconds(self, plan: Plan, buffers: list[DeviceBuffer]) -> float:
+        """One launch's time, the least of several runs."""
+
+        def timed(times: int) -> float:
+            repeated = replace(plan, launches=plan.launches * times)
+            program = self.device.prepare(repeated)
+
+            def run() -> None:
+                program.run(buffers[:2], buffers[2:])
+                self.device.synchronize()
+
+            return best_time(run) / times
+
+        once = timed(1)
+        if isinstance(self.device, CPUDevice):
+            return once
+        return timed(max(1, min(1000, round(GPU_SECONDS / once))))
 
 
 def check(x: NDArray[Any], weights: NDArray[np.int8], y: NDArray[Any], rng: np.random.Generator) -> None:
@@ -204,17 +229,17 @@ def check(x: NDArray[Any], weights: NDArray[np.int8], y: NDArray[Any], rng: np.r
     "device_name",
     default="cpu",
     show_default=True,
-    help="A CPU device: cpu, cpu:avx2, cpu:plain.",
+    help="Any device: cpu, cpu:avx2, vulkan, ...",
 )
 @click.option("--threads", default=1, show_default=True, help="Threads to use, each on a core of its own.")
-@click.option("--rows", multiple=True, type=int, default=ROWS, show_default=True, help="Values of M.")
+@click.option("--rows", multiple=True, type=int, help=f"Values of M (default: {ROWS}; of a GPU {GPU_ROWS}).")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 def main(device_name: str, threads: int, rows: tuple[int, ...], as_json: bool) -> None:
     """Measure ternary products."""
     os.environ[THREADS_VARIABLE] = str(threads)
     bench = Bench(device_name, threads)
     for k, n in SHAPES:
-        for m in rows:
+        for m in rows or (ROWS if isinstance(bench.device, CPUDevice) else GPU_ROWS):
             for direction in ("forward", "backward"):
                 row = asdict(bench.product(direction, m, k, n))
                 click.echo(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from tritloom.codegen.ir.dtypes import DType
 from tritloom.codegen.schedule.expressions import Range
 from tritloom.codegen.target import Target
 
@@ -12,6 +13,8 @@ MAP, ROW, COLUMN = "map", "row", "column"
 INNER_DOT, OUTER_DOT, TERNARY_DOT = "inner dot", "outer dot", "ternary dot"
 """A product of operands that both lie along the sum (each result is a vector of partial sums), any other, and one with
 packed ternary weights (a result's columns are the lanes)."""
+MATRIX_DOT = "matrix dot"
+"""A product that the target's matrix units make."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +26,19 @@ class Blocks:
     loop: int
 
 
-def table(target: Target, kind: str, height: int) -> Blocks:
-    """The blocks for a kind of kernel with `height` rows."""
+def dot_kind(target: Target, left: DType, right: DType, *, inner: bool = False) -> str:
+    """The kind of a product of these dtypes; `inner`: both operands lie along the sum."""
+    if any(unit.operand is left and (right.is_ternary or right is left) for unit in target.matrices):
+        return MATRIX_DOT
+    if right.is_ternary:
+        return TERNARY_DOT
+    return INNER_DOT if inner else OUTER_DOT
+
+
+def table(target: Target, kind: str, height: int, width: int = 1) -> Blocks:
+    """The blocks for a kind of kernel with `height` rows of `width` columns."""
+    if kind == MATRIX_DOT:
+        return _matrix(target, height, width)
     return _cpu(target, kind, height) if target.emitter in ("llvm", "none") else _gpu(kind, height)
 
 
@@ -63,6 +77,26 @@ def _gpu(kind: str, height: int) -> Blocks:
     return Blocks(min(most.rows, fit(height, most.rows)), most.columns, most.loop)
 
 
+_MATRIX_BLOCKS = ((128, 256), (128, 128), (64, 128), (64, 64), (32, 64), (16, 64))
+_BUSY = 128
+"""Programs that keep a GPU with matrix units busy: with fewer, smaller blocks are worth their additional reads."""
+_MATRIX_LOOP = 64
+
+
+def _matrix(target: Target, height: int, width: int) -> Blocks:
+    """The largest blocks whose sums fit into the registers of a workgroup's eight subgroups, whose operands fit into
+    shared memory, and of which there are enough."""
+    room = 8 * target.subgroup_size * target.registers // 2
+    for rows, columns in _MATRIX_BLOCKS:
+        programs = -(-height // rows) * -(-width // columns)
+        operands = (rows + columns) * (2 * _MATRIX_LOOP + 16)
+        fits = rows * columns <= room and operands <= target.shared_bytes
+        if fits and programs >= _BUSY and rows < 2 * height:
+            return Blocks(rows, columns, _MATRIX_LOOP)
+    rows, columns = _MATRIX_BLOCKS[-1]
+    return Blocks(rows, columns, _MATRIX_LOOP)
+
+
 _ROWS = frozenset({"m", "row"})
 _COLUMNS = frozenset({"n", "lane"})
 
@@ -73,13 +107,14 @@ def choose(kind: str, program: Sequence[Range], loops: Sequence[Range], target: 
     Of several ranges of one role only the innermost has a block of more than 1.
     """
     height = max((one.extent for one in program if one.role in _ROWS), default=1)
-    most = table(target, kind, height)
+    width = max((one.extent for one in program if one.role in _COLUMNS), default=1)
+    most = table(target, kind, height, width)
     found = dict.fromkeys(program, 1)
     for role, block in ((_ROWS, most.rows), (_COLUMNS, most.columns)):
         inner = [one for one in program if one.role in role]
         if inner:
             one = max(inner, key=lambda r: (r.extent > 1, r.place, r.serial))
-            found[one] = fit(one.extent, block)
+            found[one] = block if kind == MATRIX_DOT else fit(one.extent, block)
     for one in loops:
         found[one] = fit(one.extent, most.loop)
     return found

@@ -17,7 +17,7 @@ from tritloom.codegen.ir.tensor import Node
 from tritloom.codegen.ir.tile import Axis, BinaryOp, Buffer, Kernel, Mode, ReduceOp, UnaryOp, Value
 from tritloom.codegen.ir.tile_builder import Builder
 from tritloom.codegen.schedule.access import Accesses, Dimensions
-from tritloom.codegen.schedule.blocks import INNER_DOT, OUTER_DOT, TERNARY_DOT, choose
+from tritloom.codegen.schedule.blocks import choose, dot_kind
 from tritloom.codegen.schedule.expressions import Data, Element, Expression, Quotient, Range, Remainder
 from tritloom.codegen.schedule.groups import Group, Write, children, data
 from tritloom.codegen.target import Target
@@ -76,7 +76,7 @@ class _Form:
         self.elements = group.walk()
         self.access = access
         self._same = same
-        self.kind = self._kind()
+        self.kind = self._kind(target)
         self.loops: dict[Element, tuple[Range, ...]] = {}
         for element in self.elements:
             if element.ranges:
@@ -98,16 +98,15 @@ class _Form:
         """The merged ranges that these are parts of."""
         return tuple(dict.fromkeys(self.access.merged.get(one, one) for one in ranges))
 
-    def _kind(self) -> str:
+    def _kind(self, target: Target) -> str:
         """The kind of kernel that the table of blocks knows: of several dots the longest decides."""
         dots = [element for element in self.elements if element.kind == "dot"]
         if not dots:
             return self.group.kind
         longest = max(dots, key=lambda dot: math.prod(one.extent for one in dot.ranges))
-        if longest.operands[1].dtype.is_ternary:
-            return TERNARY_DOT
-        inner = all(self._along(operand, longest.ranges[-1]) for operand in longest.operands)
-        return INNER_DOT if inner else OUTER_DOT
+        left, right = longest.operands
+        inner = not right.dtype.is_ternary and all(self._along(o, longest.ranges[-1]) for o in (left, right))
+        return dot_kind(target, left.dtype, right.dtype, inner=inner)
 
     def _along(self, operand: Element, one: Range) -> bool:
         """Whether an operand lies along a range: neighbours there are neighbours in memory."""
