@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,6 +34,9 @@ from tritloom.dsl.source import read_function
 from tritloom.dsl.storage import Storage
 from tritloom.dsl.tensor import Tensor, array
 
+ALIGNED = 64
+"""Elements of a row that is a whole number of the widest words, of packed ternary (16 to 32 bits) too."""
+
 
 class Kernel(KernelTemplate):
     """A kernel. Call it with arrays or tensors; it returns its outputs."""
@@ -44,7 +47,8 @@ class Kernel(KernelTemplate):
         self.tensors = self.signature.tensors
         self.scalars = self.signature.scalars
         self.static = self.signature.static
-        self._built: dict[tuple[tuple[tuple[str, int], ...], tuple[tuple[str, int], ...]], tile.Kernel] = {}
+        self._contiguous = {tensor.dims[-1] for tensor in self.tensors if tensor.dims} - self.static
+        self._built: dict[Hashable, tile.Kernel] = {}
         self._gradient: Callable[..., Any] | None = None
         functools.update_wrapper(self, function)
 
@@ -62,13 +66,18 @@ class Kernel(KernelTemplate):
         return {name: tunable.default for name, tunable in self.signature.tunables.items()}
 
     def build(
-        self, configuration: Configuration, static: Mapping[str, int], target: Target | None = None
+        self, configuration: Configuration, sizes: Mapping[str, int], target: Target | None = None
     ) -> tile.Kernel:
-        """The tile kernel, the same object for the same arguments: tile kernels are the same for every target."""
-        known = {name: static[name] for name in sorted(self.static)}
-        key = (tuple(sorted(configuration.items())), tuple(known.items()))
+        """The tile kernel, the same object for equal arguments: tile kernels are the same for every target.
+
+        Of `sizes` it takes the static ones, and which rows are whole runs of ALIGNED elements: those are read in wide
+        words. So a kernel is compiled for aligned shapes and once more for others.
+        """
+        known = {name: sizes[name] for name in sorted(self.static)}
+        aligned = tuple(n for n in sizes if n in self._contiguous and sizes[n] % ALIGNED == 0)
+        key = (tuple(sorted(configuration.items())), tuple(known.items()), frozenset(aligned))
         if key not in self._built:
-            self._built[key] = parse(self.signature, known, configuration)
+            self._built[key] = parse(self.signature, known, configuration, dict.fromkeys(aligned, ALIGNED))
         return self._built[key]
 
     def gradient(
@@ -195,18 +204,16 @@ class ConfiguredKernel:
         return {name: self.values.get(name, tunable.default) for name, tunable in tunables.items()}
 
     def build(self, sizes: Mapping[str, int] | None = None) -> tile.Kernel:
-        """The tile kernel, for the static dimensions among `sizes` (or those given to `configure`)."""
-        static = {}
+        """The tile kernel, for the static dimensions and alignments of `sizes` (or those given to `configure`)."""
+        known = {**self.values, **(sizes or {})}
         for name in self.kernel.static:
-            value = (sizes or {}).get(name, self.values.get(name))
-            if value is None:
+            if name not in known:
                 raise ShapeError(
                     f"`{self.kernel.name}` is compiled for each value of its dimension `{name}`",
                     hint=f"give it one: {self.kernel.name}.configure({name}=64)",
                     location=caller_location(),
                 )
-            static[name] = value
-        return self.kernel.build(self._configuration(), static)
+        return self.kernel.build(self._configuration(), known)
 
     @property
     def ir(self) -> str:

@@ -55,10 +55,20 @@ _NO_STATEMENT: dict[type[ast.stmt], tuple[str, str]] = {
 _UNSET = Undefined("", "")
 
 
-def parse(signature: Signature, known: Mapping[str, int], configuration: Mapping[str, int]) -> Kernel:
-    """The tile kernel of a function, for one value of each tunable parameter and of each static dimension."""
+def parse(
+    signature: Signature,
+    known: Mapping[str, int],
+    configuration: Mapping[str, int],
+    multiples: Mapping[str, int] | None = None,
+) -> Kernel:
+    """The tile kernel of a function, for one value of each tunable parameter and of each static dimension.
+
+    `multiples` gives a divisor of some of the other dimensions.
+    """
     source = signature.source
     builder = Builder(source.name, source.location(source.definition))
+    for name, divisor in (multiples or {}).items():
+        builder.size(name, divisor)
     environment: dict[str, object] = dict(configuration)
     for tensor in signature.tensors:
         location = signature.locations[tensor.name]

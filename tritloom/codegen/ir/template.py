@@ -69,8 +69,12 @@ class KernelTemplate(ABC):
         return None
 
     @abstractmethod
-    def build(self, configuration: Configuration, static: Mapping[str, int], target: Target) -> Kernel:
-        """The tile kernel, the same object for the same arguments. `static` has a value for each of `self.static`."""
+    def build(self, configuration: Configuration, sizes: Mapping[str, int], target: Target) -> Kernel:
+        """The tile kernel, the same object for equal arguments.
+
+        `sizes` has a value for each of `self.static`. It may have more: the kernel then fits sizes that are multiples
+        of the same powers of two.
+        """
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -109,8 +109,7 @@ def _call(node: Node, operands: Sequence[Array]) -> tuple[Array, ...]:
     sizes = template.sizes(shapes)
     chosen = node.attribute("configuration")
     configuration = template.default(sizes, _TARGET) if chosen is None else dict(chosen)
-    static = {name: sizes[name] for name in template.static}
-    kernel = template.build(configuration, static, _TARGET)
+    kernel = template.build(configuration, sizes, _TARGET)
     scalars = {s.name: v for s, v in zip(template.scalars, node.attribute("scalars"), strict=True)}
     results = interpret(kernel, tensors, sizes, scalars)
     return tuple(results[parameter.name] for parameter in template.tensors if parameter.mode is not Mode.IN)

@@ -291,7 +291,7 @@ class Planner:
         sizes = template.sizes(shapes)
         chosen = node.attribute("configuration")
         configuration = template.default(sizes, self._target) if chosen is None else dict(chosen)
-        kernel = template.build(configuration, {name: sizes[name] for name in template.static}, self._target)
+        kernel = template.build(configuration, sizes, self._target)
         values = dict(zip((s.name for s in template.scalars), node.attribute("scalars"), strict=True))
         launch = Launch(
             kernel,
