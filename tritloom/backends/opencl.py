@@ -7,6 +7,7 @@ that is killed in it makes later ones wait.
 
 from __future__ import annotations
 
+import os
 import re
 import threading
 import warnings
@@ -25,6 +26,10 @@ from tritloom.codegen.ir.template import Plan
 from tritloom.codegen.ir.tile import Kernel
 from tritloom.codegen.lower.gpu import lower_gpu
 from tritloom.codegen.target import Target
+
+# PoCL (3.1) vectorises a workgroup's threads wrongly on processors with AVX2 and no AVX-512: streaming attention became
+# NaN. It reads this when it compiles.
+os.environ.setdefault("POCL_WORK_GROUP_METHOD", "loops")
 
 try:
     import pyopencl
