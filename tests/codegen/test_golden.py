@@ -9,6 +9,8 @@ import pytest
 from tritloom.dsl import language as tl
 from tritloom.dsl.kernel import Kernel, kernel
 
+ENDINGS = {"opencl": "cl", "metal": "metal"}
+
 
 @kernel
 def add(
@@ -59,10 +61,10 @@ def ternary_matmul(
     y[m, n] = total
 
 
-@pytest.mark.parametrize("target", ["cpu:avx512", "cpu:avx2", "aarch64", "opencl"])
+@pytest.mark.parametrize("target", ["cpu:avx512", "cpu:avx2", "aarch64", "opencl", "metal"])
 @pytest.mark.parametrize("example", [add, rms_norm, ternary_matmul], ids=lambda example: example.name)
 def test_source(example: Kernel, target: str, golden: Callable[[str, str], None]) -> None:
     golden(
-        f"{example.name}.{target.replace(':', '-')}.{'cl' if target == 'opencl' else 'll'}",
+        f"{example.name}.{target.replace(':', '-')}.{ENDINGS.get(target, 'll')}",
         example.source(target=target),
     )

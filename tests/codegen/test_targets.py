@@ -12,6 +12,9 @@ from tritloom.codegen.ir.tile_builder import Builder
 from tritloom.codegen.target import Target
 from tritloom.codegen.targets import TARGETS, cpu_target, target
 
+KERNEL = {"llvm": "define void", "opencl": "__kernel", "metal": "kernel void"}
+"""How a kernel begins in each language."""
+
 
 def doubled() -> Kernel:
     b = Builder("doubled")
@@ -22,12 +25,12 @@ def doubled() -> Kernel:
     return b.finish()
 
 
-@pytest.mark.parametrize("name", [name for name in TARGETS if target(name).emitter in ("llvm", "opencl")])
+@pytest.mark.parametrize("name", [name for name in TARGETS if target(name).emitter in KERNEL])
 def test_every_target_gives_source(name: str) -> None:
     made = target(name)
     assert made.name == name
     text = source(doubled(), made)
-    assert ("define void" if made.emitter == "llvm" else "__kernel") in text
+    assert KERNEL[made.emitter] in text
     assert "doubled" in text
 
 

@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 
 from tritloom.backends.base import Backend, Device, DeviceBuffer, Executable, Missing, Program
 from tritloom.backends.checks import Bindings, check_launch
-from tritloom.codegen.emit.opencl import emit_opencl, kernel_name, workgroup
+from tritloom.codegen.emit.c_source import workgroup
+from tritloom.codegen.emit.opencl import emit_opencl, kernel_name
 from tritloom.codegen.errors import CompileError, DeviceError, OutOfMemoryError, ShapeError
 from tritloom.codegen.ir.template import Plan
 from tritloom.codegen.ir.tile import Kernel
@@ -40,6 +41,8 @@ except ImportError:
 
 MOST_ELEMENTS = 2**31
 """A buffer has fewer: element numbers are 32-bit on the device."""
+SUBGROUP = 16
+"""Threads of a subgroup where kernels may require a size: all of Intel's GPUs and its CPU runtime take this one."""
 _INSTALL = (
     "install the extra (python -m pip install 'tritloom[opencl]') and a driver: "
     "a GPU's own, or pocl-opencl-icd for a CPU"
@@ -344,7 +347,8 @@ def describe(device: Any, name: str) -> Target:
     features = set()
     if "cl_khr_fp16" in extensions:
         features.add("f16")
-    if "cl_khr_subgroups" in extensions or "cl_intel_subgroups" in extensions:
+    pinned = {"cl_intel_subgroups", "cl_intel_required_subgroup_size"} <= extensions
+    if pinned:
         features.add("subgroups")
     # A CPU's runtime has the builtin too, made of single products: slower than f32, which is exact for bytes.
     if "cl_khr_integer_dot_product" in extensions and not device.type & cl.device_type.CPU:
@@ -353,6 +357,7 @@ def describe(device: Any, name: str) -> Target:
         name=name,
         emitter="opencl",
         features=frozenset(features),
+        subgroup_size=SUBGROUP if pinned else 1,
         max_threads=int(device.max_work_group_size),
         shared_bytes=int(device.local_mem_size),
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from tritloom.codegen.emit.llvm import emit_llvm
+from tritloom.codegen.emit.metal import emit_metal
 from tritloom.codegen.emit.opencl import emit_opencl
 from tritloom.codegen.errors import UnsupportedError
 from tritloom.codegen.ir.machine import Function
@@ -42,9 +43,11 @@ def emit(function: Function, target: Target, *, may_alias: bool = False) -> str:
         return emit_llvm(function, target, may_alias=may_alias)
     if target.emitter == "opencl":
         return emit_opencl(function, target)
+    if target.emitter == "metal":
+        return emit_metal(function, target)
     raise UnsupportedError(f"nothing emits code for the target {target.name}")
 
 
 def source(kernel: Kernel, target: Target) -> str:
-    """The source text that a kernel becomes on a target: LLVM IR or OpenCL C."""
+    """The source text that a kernel becomes on a target: LLVM IR, OpenCL C or Metal."""
     return emit(lower(kernel, target), target)

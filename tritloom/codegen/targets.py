@@ -7,6 +7,7 @@ The GPUs of :mod:`tritloom.codegen.gpus` are described in files.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 
 import llvmlite.binding as llvm
@@ -84,6 +85,11 @@ def _opencl() -> Target:
     return Target(name="opencl", emitter="opencl", max_threads=128, subgroup_size=1, shared_bytes=32 << 10)
 
 
+def _metal() -> Target:
+    """Metal on every Apple GPU since the M1 (GPU family Apple 7)."""
+    return replace(gpus.load("apple-m1-metal").target(), name="metal")
+
+
 _TARGETS: dict[str, Callable[[], Target]] = {
     "cpu": host_cpu,
     "cpu:avx512": _avx512,
@@ -91,6 +97,7 @@ _TARGETS: dict[str, Callable[[], Target]] = {
     "cpu:plain": _plain,
     "aarch64": _aarch64,
     "opencl": _opencl,
+    "metal": _metal,
 }
 TARGETS: tuple[str, ...] = (*_TARGETS, *gpus.NAMES)
 """The names that `target` takes."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 
-from tritloom.codegen.emit.opencl import emit_opencl, kernel_name, literal, workgroup
+from tritloom.codegen.emit.c_source import literal, workgroup
+from tritloom.codegen.emit.opencl import emit_opencl, kernel_name
 from tritloom.codegen.errors import UnsupportedError
 from tritloom.codegen.ir.dtypes import DType, bf16, bool_, f16, f32, i8, i32, u8, u32
 from tritloom.codegen.ir.machine import Function, Space, index
@@ -129,9 +131,37 @@ def test_a_masked_load_reads_nothing_outside() -> None:
 
 
 def test_what_c_does_not_have_is_refused() -> None:
-    b = MachineBuilder("shuffled")
+    b = MachineBuilder("reduced")
     y = b.buffer("y", i32)
-    lanes = b.const([1, 2, 3, 4], i32, 4)
-    b.store(y, b.const(0, index), b.shuffle(lanes, lanes, [3, 2, 1, 0]))
-    with pytest.raises(UnsupportedError, match="`shuffle`"):
+    b.store(y, b.const(0, index), b.reduce("add", b.const([1, 2, 3, 4], i32, 4)))
+    with pytest.raises(UnsupportedError, match="`reduce`"):
         emit_opencl(b.finish(), TARGET)
+
+
+def exchanging() -> Function:
+    """Each thread of 4 x 8 adds its subgroup's number to what the thread of the other half of a pair has read."""
+    b = MachineBuilder("exchange")
+    x, y = b.buffer("x", u32, writable=False), b.buffer("y", u32)
+    at = b.cast(b.thread(), index)
+    word = b.load_words(x, b.cast(b.mul(b.thread(), 4), index), 4)
+    turned = b.shuffle(word, word, [3, 2, 1, 0])
+    b.subgroup_barrier()
+    other = b.lane_xor(b.extract(turned, 1), 2)
+    b.store_words(y, at, b.add(other, b.cast(b.subgroup(), u32)), b.compare("lt", b.thread(), 30))
+    function = b.finish(threads=32)
+    function.width = 4
+    return function
+
+
+def test_threads_of_a_subgroup_are_neighbours_and_of_the_targets_number() -> None:
+    function = exchanging()
+    verify_machine(function)
+    assert workgroup(function) == (32, 1)
+    source = emit_opencl(function, replace(TARGET, features=frozenset({"subgroups"}), subgroup_size=8))
+    assert "intel_reqd_sub_group_size(8)" in source
+    assert "(int)(get_sub_group_id() * 8 + get_sub_group_local_id())" in source
+    assert "(uint4)(v_2.s3, v_2.s2, v_2.s1, v_2.s0)" in source
+    assert "intel_sub_group_shuffle_xor(v_3.s1, 2u)" in source
+    assert "*(__global const uint4 *)&x[" in source
+    assert "if (v < 30) *(__global uint *)&y[v] = " in source
+    assert "sub_group_barrier(" in source
