@@ -1,16 +1,16 @@
 """The OpenCL backend: every device of every platform, by pyopencl.
 
 A device's target is made of its own answers. Programs run in an in-order queue, so launches follow each other with
-no host in between. Drivers keep compiled code themselves; pyopencl's own cache of binaries is not used, since a process
-that is killed in it makes later ones wait.
+no host in between. The drivers' binaries are kept in our own cache; pyopencl's is not used, since a process that is
+killed in it makes later ones wait.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import threading
-import warnings
 from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
@@ -18,8 +18,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tritloom.backends import guard
 from tritloom.backends.base import Backend, Device, DeviceBuffer, Executable, Missing, Program
+from tritloom.backends.cache import Cache
 from tritloom.backends.checks import Bindings, check_launch
+from tritloom.backends.guard import Guard
 from tritloom.codegen.emit.c_source import workgroup
 from tritloom.codegen.emit.opencl import emit_opencl, kernel_name
 from tritloom.codegen.errors import CompileError, DeviceError, OutOfMemoryError, ShapeError
@@ -108,7 +111,15 @@ class OpenCLDevice(Device):
         self.target = describe(device, name)
         self.memory_bytes = int(device.global_mem_size)
         self._executables: dict[Kernel, OpenCLExecutable] = {}
+        self._cache = Cache("opencl")
         self._lock = threading.Lock()
+
+    @cached_property
+    def guard(self) -> Guard:
+        """Compiles what this driver has not seen yet in a process of its own."""
+        from tritloom.backends import opencl_guarded
+
+        return Guard(opencl_guarded.command(self.device), self.description)
 
     @cached_property
     def _context(self) -> Any:
@@ -171,14 +182,26 @@ class OpenCLDevice(Device):
 
     def build(self, source: str, name: str) -> Any:
         """A built program. Raises CompileError with the compiler's log and the source line that it points to."""
-        options = ["-cl-std=CL1.2" if not self.target.has("int8-dot") else "-cl-std=CL3.0"]
+        from tritloom.backends import opencl_guarded as guarded
+
+        options = "-cl-std=CL1.2" if not self.target.has("int8-dot") else "-cl-std=CL3.0"
         if self.device.single_fp_config & cl.device_fp_config.CORRECTLY_ROUNDED_DIVIDE_SQRT:
-            options.append("-cl-fp32-correctly-rounded-divide-sqrt")
-        program = cl._cl._Program(self._context, source)  # cl.Program, without its cache
+            options += " -cl-fp32-correctly-rounded-divide-sqrt"
+        parts = (guarded.identity(self.device), options, source)
+        key = hashlib.sha256("\0".join(parts).encode()).hexdigest()
+        binary = self._cache.get(key)
+        if binary is None and guard.enabled():
+            sources = {".cl": f"// options: {options}\n{source}".encode()}
+            good, answer = self.guard.compile(key, name, guarded.request(source, options), sources)
+            binary = answer if good else None
+            if good:
+                self._cache.put(key, answer)
+        if binary:
+            program = cl._cl._Program(self._context, [self.device], [binary])
+        else:
+            program = cl._cl._Program(self._context, source)  # cl.Program, without its cache
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", cl.CompilerWarning)  # "build succeeded" is one
-                program.build(" ".join(options).encode(), [self.device])
+            guarded.build(program, self.device, options)
         except cl.Error as error:
             log = str(program.get_build_info(self.device, cl.program_build_info.LOG)).strip()
             found = _LINE.search(log)

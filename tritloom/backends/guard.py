@@ -1,0 +1,219 @@
+"""Compiling where a crash does no harm: a driver that dies or hangs on a kernel must not take the user's data with it.
+
+A kernel that a driver has not seen yet is compiled in a child process first. If that dies or takes too long, the kernel
+is refused with its name, the driver, what happened and the files that its source was saved in, and it is not tried
+again with the same driver. `TRITLOOM_GUARD=0` compiles without a child.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import queue
+import re
+import signal
+import struct
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import IO
+
+import msgspec
+
+from tritloom.backends.cache import Cache, cache_folder
+from tritloom.codegen.errors import CompileError, DeviceError
+
+VARIABLE = "TRITLOOM_GUARD"
+LIMIT = 300.0
+"""Seconds that a driver may take for one kernel."""
+GOOD, REFUSED = 0, 1
+"""First byte of an answer: the payload is what the device's module wants to keep, or the driver's complaint."""
+_LENGTH = struct.Struct("<Q")
+_PACKAGES = Path(__file__).resolve().parents[2]
+
+
+def enabled() -> bool:
+    """Whether kernels are compiled in a child process first."""
+    return os.environ.get(VARIABLE, "1") != "0"
+
+
+class _Verdict(msgspec.Struct):
+    """What is remembered of a kernel that a driver cannot compile."""
+
+    outcome: str
+    files: list[str]
+
+
+class Guard:
+    """Compiles for one device in a child process, which is started when it is first needed and then kept.
+
+    `command` is a module to run and its arguments. It writes one frame when it is ready, and then one answer for each
+    frame that it reads (see :func:`serve`).
+    """
+
+    def __init__(self, command: Sequence[str], driver: str, limit: float = LIMIT, folder: Path | None = None):
+        self.command = list(command)
+        self.driver = driver
+        """The device with its driver, for people."""
+        self.limit = limit
+        self._folder = folder or cache_folder()
+        self._verdicts = Cache("guard", folder)
+        self._lock = threading.Lock()
+        self._child: _Child | None = None
+
+    def compile(
+        self, key: str, name: str, request: bytes, sources: Mapping[str, bytes]
+    ) -> tuple[bool, bytes]:
+        """Whether the driver took the kernel, and what the child answered.
+
+        `key` tells kernel and driver; `sources` are what is saved if it crashes, by the ending of the file's name.
+        Raises CompileError for a driver that crashes or hangs, now or when it was last tried.
+        """
+        with self._lock:
+            known = self._verdicts.get(key)
+            if known is not None:
+                verdict = msgspec.json.decode(known, type=_Verdict)
+                raise self._error(name, f"{verdict.outcome} when it was last tried", verdict.files)
+            if self._child is None:
+                self._child = self._start()
+            answer = self._child.ask(request, self.limit)
+            if answer:
+                return answer[0] == GOOD, answer[1:]
+            child, self._child = self._child, None
+            outcome = child.end()
+            files = self._save(key, name, sources)
+            # A process that was killed from outside, as for want of memory, says nothing about the kernel.
+            if outcome != _by_signal(9):
+                self._verdicts.put(key, msgspec.json.encode(_Verdict(outcome, files)))
+            raise self._error(name, f"{outcome}{child.told()}", files)
+
+    def _start(self) -> _Child:
+        child = _Child(self.command)
+        if not child.receive(self.limit):
+            outcome = child.end()
+            raise DeviceError(
+                f"the process that compiles for {self.driver} {outcome} before it was ready{child.told()}",
+                hint=f"if the device works elsewhere, please report it; {VARIABLE}=0 compiles without that process",
+            )
+        return child
+
+    def _save(self, key: str, name: str, sources: Mapping[str, bytes]) -> list[str]:
+        folder = self._folder / "failed"
+        base = f"{re.sub(r'[^0-9A-Za-z_]', '_', name)[:60]}-{key[:12]}"
+        saved = []
+        for ending, content in sources.items():
+            path = folder / f"{base}{ending}"
+            with contextlib.suppress(OSError):
+                folder.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(content)
+                saved.append(str(path))
+        return saved
+
+    def _error(self, name: str, outcome: str, files: Sequence[str]) -> CompileError:
+        kept = f"\nits source is in {' and '.join(files)}" if files else ""
+        return CompileError(
+            f"the compiler of {self.driver} {outcome}, given the kernel `{name}`{kept}",
+            hint="update the driver and report it to its maker with that source. To try it again with the same driver, "
+            f"remove the folder {self._verdicts.folder}",
+        )
+
+    def close(self) -> None:
+        """End the child."""
+        with self._lock:
+            if self._child is not None:
+                self._child.end()
+                self._child = None
+
+
+class _Child:
+    """The process, with a thread that reads its answers: no system waits for a pipe and a clock in the same way."""
+
+    def __init__(self, command: Sequence[str]):
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115  (closed by end)
+        path = os.pathsep.join(filter(None, (str(_PACKAGES), os.environ.get("PYTHONPATH"))))
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", *command],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._errors,
+            env={**os.environ, "PYTHONPATH": path},
+        )
+        self._answers: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+        self._told = ""
+        self.overdue = False
+        """Whether it took too long."""
+        threading.Thread(target=self._listen, daemon=True).start()
+
+    def _listen(self) -> None:
+        assert self._process.stdout is not None
+        while frame := read_frame(self._process.stdout):
+            self._answers.put(frame)
+        self._answers.put(b"")
+
+    def ask(self, request: bytes, limit: float) -> bytes:
+        """The answer to a request; nothing if the process died or took too long."""
+        assert self._process.stdin is not None
+        try:
+            write_frame(self._process.stdin, request)
+        except OSError:
+            return b""
+        return self.receive(limit)
+
+    def receive(self, limit: float) -> bytes:
+        """The next answer; nothing if the process died or took too long."""
+        try:
+            return self._answers.get(timeout=limit)
+        except queue.Empty:
+            self.overdue = True
+            self._limit = limit
+            return b""
+
+    def end(self) -> str:
+        """End it, and what had become of it: "crashed with SIGSEGV"."""
+        if self.overdue:
+            self._process.kill()
+        for pipe in (self._process.stdin, self._process.stdout if self.overdue else None):
+            if pipe is not None:
+                with contextlib.suppress(OSError):
+                    pipe.close()
+        try:
+            code = self._process.wait(timeout=10)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            code = self._process.wait()
+        self._errors.seek(0)
+        self._told = self._errors.read()[-2000:].decode(errors="replace").strip()
+        self._errors.close()
+        if self.overdue:
+            return f"did not finish in {self._limit:.0f} s"
+        return _by_signal(-code) if code < 0 else f"ended with the code {code}"
+
+    def told(self) -> str:
+        """The end of what it wrote for people, on a line of its own."""
+        return f" (it wrote: {self._told})" if self._told else ""
+
+
+def _by_signal(number: int) -> str:
+    try:
+        return f"crashed with {signal.Signals(number).name}"
+    except ValueError:
+        return f"crashed with signal {number}"
+
+
+def read_frame(file: IO[bytes]) -> bytes:
+    """The next frame: its length in 8 bytes, then its bytes. Nothing at the end of the file."""
+    head = file.read(_LENGTH.size)
+    if len(head) < _LENGTH.size:
+        return b""
+    length = _LENGTH.unpack(head)[0]
+    body = file.read(length)
+    return body if len(body) == length else b""
+
+
+def write_frame(file: IO[bytes], body: bytes) -> None:
+    """Write a frame; it has at least one byte."""
+    file.write(_LENGTH.pack(len(body)) + body)
+    file.flush()

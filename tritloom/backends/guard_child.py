@@ -1,0 +1,58 @@
+"""The guard's child process: it makes one kernel after another with a driver, until its parent is gone.
+
+    python -m tritloom.backends.guard_child vulkan IDENTITY
+    python -m tritloom.backends.guard_child opencl IDENTITY
+
+What requests and answers hold is a matter of the two halves of one API.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+
+from tritloom.backends.guard import GOOD, REFUSED, read_frame, write_frame
+from tritloom.codegen.errors import TritloomError
+
+Handle = Callable[[bytes], bytes]
+"""Makes what a request asks for, and gives what the parent wants to keep. Raises TritloomError where it is refused."""
+
+
+def serve(handle: Handle) -> None:
+    """Answer requests until there are no more. Drivers that write to the standard output write to the other one."""
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    write_frame(answers, b"ready")
+    while request := read_frame(sys.stdin.buffer):
+        try:
+            answer = bytes([GOOD]) + handle(request)
+        except TritloomError as error:
+            answer = bytes([REFUSED]) + error.message.encode()
+        write_frame(answers, answer)
+
+
+def _no_core_files() -> None:
+    if sys.platform != "win32":
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def main(arguments: list[str]) -> None:
+    """Serve for one device."""
+    _no_core_files()
+    if arguments[0] == "vulkan":
+        from tritloom.backends.vulkan_guarded import handler
+
+        serve(handler(bytes.fromhex(arguments[1])))
+    else:
+        from tritloom.backends.opencl_guarded import handler as opencl_handler
+
+        serve(opencl_handler(arguments[1]))
+    # A driver's threads may crash when they are torn down, which is nobody's loss now.
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
