@@ -16,6 +16,7 @@ from typing import Final
 
 import pytest
 
+from benchmarks.vendors import lab
 from tritloom.backends.base import Device
 
 REPOSITORY: Final = Path(__file__).resolve().parent.parent
@@ -24,8 +25,9 @@ REPOSITORY: Final = Path(__file__).resolve().parent.parent
 RUNNABLE: Final = ("reference", "cpu", "opencl-pocl", "opencl-intel")
 """The backends that run programs in this process: what a conformance test is run for."""
 
-BACKENDS: Final = (*RUNNABLE, "aarch64")
-"""All names a test may require. `aarch64` is the CPU backend's code for that machine, run under qemu-user."""
+BACKENDS: Final = (*RUNNABLE, "aarch64", "lab")
+"""All names a test may require. `aarch64` is the CPU backend's code for that machine, run under qemu-user; `lab` the
+vendors' compilers of `benchmarks.vendors`, which compile and run nothing."""
 
 REQUIRE_VARIABLE: Final = "TRITLOOM_REQUIRE_BACKENDS"
 ORACLE_VARIABLE: Final = "TRITLOOM_ORACLE"
@@ -69,6 +71,8 @@ def missing_reason(name: str) -> str | None:
         return f"no program {' and no '.join(absent)} ({remedy})" if absent else None
     if name in OPENCL_PLATFORMS:
         return _missing_opencl(name)
+    if name == "lab":
+        return lab.missing_reason()
     raise ValueError(f"no backend {name!r}; there are {', '.join(BACKENDS)}")
 
 

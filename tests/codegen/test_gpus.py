@@ -28,7 +28,7 @@ def test_a_description_is_sound(name: str) -> None:
     assert gpu.what
     made = target(name)
     assert (made.name, made.emitter, made.max_threads) == (name, gpu.language, gpu.max_threads)
-    assert made.subgroup_size == (gpu.subgroup_size if made.has("subgroups") else 1)
+    assert made.subgroup_size == gpu.subgroup_size
     assert made.max_threads % made.subgroup_size == 0
     for unit in made.matrices:
         assert made.has("subgroups")

@@ -66,7 +66,9 @@ class _OpenCL(CPrinter):
         width, height = workgroup(function)
         listed = ",\n    ".join(parameters)
         attributes = f"__attribute__((reqd_work_group_size({width}, {height}, 1)))"
-        if self.subgroups:
+        if (
+            self.target.subgroup_size > 1
+        ):  # where it does not matter too: of more threads the registers may not do
             attributes += f" __attribute__((intel_reqd_sub_group_size({self.target.subgroup_size})))"
         signature = [f"__kernel {attributes}", f"void {name}(\n    {listed})"]
         return ["#pragma OPENCL FP_CONTRACT OFF"], signature

@@ -80,7 +80,7 @@ class Gpu(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             emitter=self.language,
             features=frozenset(self.features),
             max_threads=self.max_threads,
-            subgroup_size=self.subgroup_size if "subgroups" in self.features else 1,
+            subgroup_size=self.subgroup_size,
             shared_bytes=self.shared_bytes,
             registers=self.registers,
             matrices=tuple(units),
