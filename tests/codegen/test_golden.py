@@ -9,7 +9,7 @@ import pytest
 from tritloom.dsl import language as tl
 from tritloom.dsl.kernel import Kernel, kernel
 
-ENDINGS = {"opencl": "cl", "metal": "metal"}
+ENDINGS = {"opencl": "cl", "metal": "metal", "vulkan": "spvasm"}
 
 
 @kernel
@@ -61,7 +61,7 @@ def ternary_matmul(
     y[m, n] = total
 
 
-@pytest.mark.parametrize("target", ["cpu:avx512", "cpu:avx2", "aarch64", "opencl", "metal"])
+@pytest.mark.parametrize("target", ["cpu:avx512", "cpu:avx2", "aarch64", "opencl", "metal", "vulkan"])
 @pytest.mark.parametrize("example", [add, rms_norm, ternary_matmul], ids=lambda example: example.name)
 def test_source(example: Kernel, target: str, golden: Callable[[str, str], None]) -> None:
     golden(

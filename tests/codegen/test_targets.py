@@ -12,7 +12,7 @@ from tritloom.codegen.ir.tile_builder import Builder
 from tritloom.codegen.target import Target
 from tritloom.codegen.targets import TARGETS, cpu_target, target
 
-KERNEL = {"llvm": "define void", "opencl": "__kernel", "metal": "kernel void"}
+KERNEL = {"llvm": "define void", "opencl": "__kernel", "metal": "kernel void", "spirv": "OpEntryPoint"}
 """How a kernel begins in each language."""
 
 

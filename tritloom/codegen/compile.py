@@ -7,6 +7,7 @@ from collections.abc import Callable
 from tritloom.codegen.emit.llvm import emit_llvm
 from tritloom.codegen.emit.metal import emit_metal
 from tritloom.codegen.emit.opencl import emit_opencl
+from tritloom.codegen.emit.spirv import SpirvModule, emit_spirv
 from tritloom.codegen.errors import UnsupportedError
 from tritloom.codegen.ir.machine import Function
 from tritloom.codegen.ir.machine_verifier import verify_machine
@@ -45,9 +46,16 @@ def emit(function: Function, target: Target, *, may_alias: bool = False) -> str:
         return emit_opencl(function, target)
     if target.emitter == "metal":
         return emit_metal(function, target)
+    if target.emitter == "spirv":
+        return emit_spirv(function, target).text
     raise UnsupportedError(f"nothing emits code for the target {target.name}")
 
 
 def source(kernel: Kernel, target: Target) -> str:
-    """The source text that a kernel becomes on a target: LLVM IR, OpenCL C or Metal."""
+    """The source text that a kernel becomes on a target: LLVM IR, OpenCL C, Metal or SPIR-V."""
     return emit(lower(kernel, target), target)
+
+
+def spirv(kernel: Kernel, target: Target) -> SpirvModule:
+    """The SPIR-V module, words and all, that a kernel becomes on a target of Vulkan."""
+    return emit_spirv(lower(kernel, target), target)

