@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import shutil
 import subprocess
-import sys
+import sysconfig
 from pathlib import Path
 
 import pytest
@@ -17,8 +17,9 @@ ENVIRONMENTS = ("vulkan1.2", "vulkan1.3")
 @functools.cache
 def validator() -> str | None:
     """The program spirv-val: of the running environment, else on PATH; None where there is none."""
-    beside = shutil.which("spirv-val", path=str(Path(sys.executable).parent))
-    return beside or shutil.which("spirv-val")
+    # The package's command is a Python script that starts this program.
+    packaged = Path(sysconfig.get_path("purelib")) / "cmeel.prefix" / "bin"
+    return shutil.which("spirv-val", path=str(packaged)) or shutil.which("spirv-val")
 
 
 def problems(words: bytes) -> str:

@@ -35,7 +35,7 @@ from tritloom.codegen.ir.machine import (
     Register,
     Space,
 )
-from tritloom.codegen.lower.floats import expand_conversions
+from tritloom.codegen.lower.floats import expand_conversions, expand_narrow_floats
 from tritloom.codegen.lower.math import expand_math
 from tritloom.codegen.target import Target
 
@@ -107,8 +107,8 @@ class SpirvModule:
 
 def emit_spirv(function: Function, target: Target) -> SpirvModule:
     """The module of a function. Raises UnsupportedError for what SPIR-V, or the target, does not have."""
-    expanded = expand_conversions(expand_math(function), f16_too=True)
-    return _Emitter(expanded, target).run()
+    in_f32 = expand_math(expand_narrow_floats(function))
+    return _Emitter(expand_conversions(in_f32, f16_too=True, f16_widens=True), target).run()
 
 
 class _Emitter:

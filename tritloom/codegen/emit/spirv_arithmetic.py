@@ -59,14 +59,8 @@ def compute(ctx: Context, instruction: Instruction, result: Register) -> bool:
     make = _MAKERS.get(instruction.op)
     if make is None:
         return False
-    if instruction.op in _ON_BITS or not _narrow_float(instruction):
-        ctx.values[result] = make(ctx, instruction, result)
-        return True
-    raise ctx.unsupported(instruction.op, f"of {instruction.args[0].dtype}")
-
-
-def _narrow_float(instruction: Instruction) -> bool:
-    return any(arg.dtype.is_float and arg.dtype is not f32 for arg in instruction.args)
+    ctx.values[result] = make(ctx, instruction, result)
+    return True
 
 
 def _binary(ctx: Context, instruction: Instruction, result: Register) -> Id:
@@ -114,7 +108,6 @@ def _compare(ctx: Context, instruction: Instruction, result: Register) -> Id:
         if instruction.attribute not in opcodes:
             raise ctx.unsupported(instruction.op, "of bools by size")
         return ctx.op(opcodes[instruction.attribute], type_, a, b)
-    ctx.types.computed(operand.dtype)
     return ctx.op(_COMPARE[instruction.attribute][column(operand.dtype)], type_, a, b)
 
 
@@ -148,10 +141,8 @@ def _cast(ctx: Context, instruction: Instruction, result: Register) -> Id:
     value = ctx.value(operand)
     if source is target:
         return value
-    if source is f16 and target is f32 and lanes == 1:
-        return _f16_to_f32(ctx, value)
-    if (source.is_float and source is not f32) or (target.is_float and target is not f32):
-        raise ctx.unsupported(instruction.op, f"from {source} to {target}")
+    if source is f16:
+        return _f16_to_f32(ctx, value, result)
     if source.is_bool:
         return ctx.op(
             "OpSelect",
@@ -173,10 +164,15 @@ def _cast(ctx: Context, instruction: Instruction, result: Register) -> Id:
     return _resized(ctx, value, source, target, lanes)
 
 
-def _f16_to_f32(ctx: Context, bits: Id) -> Id:
-    word = ctx.op("OpUConvert", ctx.types.u32, bits)
-    pair = ctx.module.extended(ctx.types.vector(ctx.types.f32, 2, "f32"), "UnpackHalf2x16", word)
-    return ctx.op("OpCompositeExtract", ctx.types.f32, pair, 0)
+def _f16_to_f32(ctx: Context, bits: Id, result: Register) -> Id:
+    types = ctx.types
+    made = []
+    for lane in range(result.lanes):
+        one = bits if result.lanes == 1 else ctx.op("OpCompositeExtract", types.stored(f16), bits, lane)
+        word = ctx.op("OpUConvert", types.u32, one)
+        pair = ctx.module.extended(types.vector(types.f32, 2, "f32"), "UnpackHalf2x16", word)
+        made.append(ctx.op("OpCompositeExtract", types.f32, pair, 0))
+    return made[0] if len(made) == 1 else ctx.op("OpCompositeConstruct", types.register(result.type), *made)
 
 
 def _widened(ctx: Context, value: Id, operand: Register) -> tuple[Id, MachineType]:
@@ -193,9 +189,7 @@ def _resized(ctx: Context, value: Id, source: DType, target: DType, lanes: int) 
     if storage_bits(source) == storage_bits(target):
         return value
     opcode = "OpSConvert" if source.kind is Kind.INT else "OpUConvert"
-    # One lane may be converted by devices that do not compute in so few bits.
-    type_ = ctx.types.stored(target) if lanes == 1 else ctx.types.register(MachineType(target, lanes))
-    return ctx.op(opcode, type_, value)
+    return ctx.op(opcode, ctx.types.register(MachineType(target, lanes)), value)
 
 
 def _float_to_integer(ctx: Context, value: Id, result: Register) -> Id:
@@ -330,8 +324,6 @@ def lane_xor(ctx: Context, instruction: Instruction, result: Register) -> Id:
     )
 
 
-_ON_BITS = {Op.SELECT, Op.CAST, Op.EXTRACT, Op.INSERT, Op.SPLAT, Op.SHUFFLE, Op.LANE_XOR}
-"""Operations that f16 and bf16 take as they are."""
 _MAKERS: dict[Op, Make] = {
     **dict.fromkeys(_BINARY, _binary),
     **dict.fromkeys(_EXTENDED, _extended),

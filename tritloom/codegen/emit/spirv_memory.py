@@ -279,9 +279,6 @@ def load(ctx: Context, place: Place, instruction: Instruction, result: Register)
         return
     if instruction.op is Op.LOAD and not _in_words(place, result.type):
         lanes = range(result.lanes)
-        if result.lanes == 1 and not mask:  # not computed with here: a narrow type for memory alone
-            ctx.values[result] = _load_element(ctx, place, ctx.value(at))
-            return
         type_ = ctx.types.register(result.type)
 
         def elements() -> Id:

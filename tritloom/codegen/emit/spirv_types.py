@@ -50,13 +50,15 @@ class Types:
         return self.int_(32)
 
     def int_(self, bits: int) -> Id:
-        """An integer of 8, 16 or 32 bits. To compute with the narrow ones ask for `computed` too."""
+        """An integer of 8, 16 or 32 bits."""
+        self._narrow(bits)
         return self.module.once("OpTypeInt", bits, 0, label=f"u{bits}")
 
-    def computed(self, dtype: DType) -> None:
-        """Ask for what it takes to do more with a narrow dtype than to load, convert and store it."""
-        if not dtype.is_bool and storage_bits(dtype) < 32:
-            self.module.capability(f"Int{storage_bits(dtype)}")
+    def _narrow(self, bits: int) -> None:
+        """Ask for arithmetic of few bits. To store them takes less, but spirv-val takes a pointer to a pointer to one,
+        as our arguments have, for arithmetic."""
+        if bits < 32:
+            self.module.capability(f"Int{bits}")
 
     def stored(self, dtype: DType) -> Id:
         """The type of an element in memory."""
@@ -75,12 +77,11 @@ class Types:
         return self.module.once("OpTypeVector", component, lanes, label=f"{label}x{lanes}")
 
     def register(self, type_: MachineType) -> Id:
-        """The type of a register that is computed with."""
+        """The type of a register."""
         if type_.matrix is not None:
             return self.matrix(type_.dtype, type_.matrix)
         if type_.dtype.is_bool:
             return self.vector(self.bool_, type_.lanes, "bool")
-        self.computed(type_.dtype)
         component = self.stored(type_.dtype)
         label = "f32" if type_.dtype is f32 else f"u{storage_bits(type_.dtype)}"
         return self.vector(component, type_.lanes, label)
@@ -97,7 +98,7 @@ class Types:
             return once("OpTypeFloat", 16, "BFloat16KHR", label="bf16")
         if dtype is f32:
             return self.f32
-        self.computed(dtype)
+        self._narrow(dtype.bits)
         return once("OpTypeInt", dtype.bits, int(dtype.kind is Kind.INT), label=dtype.name)
 
     def matrix(self, dtype: DType, shape: MatrixShape) -> Id:
@@ -135,7 +136,6 @@ class Types:
         """A constant of one lane."""
         if dtype.is_bool:
             return self.module.once("OpConstantTrue" if value else "OpConstantFalse", self.bool_)
-        self.computed(dtype)
         label = f"{value:g}".replace("-", "minus_").replace(".", "_").replace("+", "")
         if dtype.is_float:
             bits = int(np.array(value, dtype.numpy).view(f"u{dtype.nbytes}"))

@@ -49,8 +49,11 @@ def _through_f32(b: MachineBuilder, instruction: Instruction) -> Register | None
     return None
 
 
-def expand_conversions(function: Function, *, f16_too: bool) -> Function:
-    """f32 <-> bf16 (and f16) by integer operations: to nearest, halves to even; NaN stays NaN, denormals are kept."""
+def expand_conversions(function: Function, *, f16_too: bool, f16_widens: bool = False) -> Function:
+    """f32 <-> bf16 (and f16) by integer operations: to nearest, halves to even; NaN stays NaN, denormals are kept.
+
+    `f16_widens`: the target converts f16 to f32, but not back as it should.
+    """
 
     def expand(b: MachineBuilder, instruction: Instruction) -> Register | None:
         result = instruction.result
@@ -59,6 +62,8 @@ def expand_conversions(function: Function, *, f16_too: bool) -> Function:
         operand = instruction.args[0]
         narrow = operand.dtype if operand.dtype in _NARROW else result.dtype
         if narrow not in _NARROW or (narrow is f16 and not f16_too):
+            return None
+        if operand.dtype is f16 and result.dtype is f32 and f16_widens:
             return None
         if narrow is bf16:
             return _bf16_to_f32(b, operand) if result.dtype is f32 else _f32_to_bf16(b, operand)
