@@ -13,8 +13,9 @@ MAP, ROW, COLUMN = "map", "row", "column"
 INNER_DOT, OUTER_DOT, TERNARY_DOT = "inner dot", "outer dot", "ternary dot"
 """A product of operands that both lie along the sum (each result is a vector of partial sums), any other, and one with
 packed ternary weights (a result's columns are the lanes)."""
-MATRIX_DOT = "matrix dot"
-"""A product that the target's matrix units make."""
+BYTE_MATRIX_DOT, HALF_MATRIX_DOT = "matrix dot of bytes", "matrix dot of halves"
+"""A product that the target's matrix units make, of operands of one or two bytes."""
+_MATRIX_DOTS = {BYTE_MATRIX_DOT: 1, HALF_MATRIX_DOT: 2}
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +30,7 @@ class Blocks:
 def dot_kind(target: Target, left: DType, right: DType, *, inner: bool = False) -> str:
     """The kind of a product of these dtypes; `inner`: both operands lie along the sum."""
     if any(unit.operand is left and (right.is_ternary or right is left) for unit in target.matrices):
-        return MATRIX_DOT
+        return BYTE_MATRIX_DOT if left.nbytes == 1 else HALF_MATRIX_DOT
     if right.is_ternary:
         return TERNARY_DOT
     return INNER_DOT if inner else OUTER_DOT
@@ -37,8 +38,8 @@ def dot_kind(target: Target, left: DType, right: DType, *, inner: bool = False) 
 
 def table(target: Target, kind: str, height: int, width: int = 1) -> Blocks:
     """The blocks for a kind of kernel with `height` rows of `width` columns."""
-    if kind == MATRIX_DOT:
-        return _matrix(target, height, width)
+    if kind in _MATRIX_DOTS:
+        return _matrix(target, _MATRIX_DOTS[kind], height, width)
     return _cpu(target, kind, height) if target.emitter in ("llvm", "none") else _gpu(kind, height)
 
 
@@ -81,16 +82,20 @@ _MATRIX_BLOCKS = ((128, 256), (128, 128), (64, 128), (64, 64), (32, 64), (16, 64
 _BUSY = 128
 """Programs that keep a GPU with matrix units busy: with fewer, smaller blocks are worth their additional reads."""
 _MATRIX_LOOP = 64
+_PAD = 16
+"""Bytes between rows in shared memory."""
+_EXCHANGE = 8 << 10
+"""Bytes of shared memory through which sums leave the matrices."""
 
 
-def _matrix(target: Target, height: int, width: int) -> Blocks:
+def _matrix(target: Target, nbytes: int, height: int, width: int) -> Blocks:
     """The largest blocks whose sums fit into the registers of a workgroup's eight subgroups, whose operands fit into
     shared memory, and of which there are enough."""
     room = 8 * target.subgroup_size * target.registers // 2
     for rows, columns in _MATRIX_BLOCKS:
         programs = -(-height // rows) * -(-width // columns)
-        operands = (rows + columns) * (2 * _MATRIX_LOOP + 16)
-        fits = rows * columns <= room and operands <= target.shared_bytes
+        shared = (rows + columns) * (nbytes * _MATRIX_LOOP + _PAD) + _EXCHANGE
+        fits = rows * columns <= room and shared <= target.shared_bytes
         if fits and programs >= _BUSY and rows < 2 * height:
             return Blocks(rows, columns, _MATRIX_LOOP)
     rows, columns = _MATRIX_BLOCKS[-1]
@@ -114,7 +119,7 @@ def choose(kind: str, program: Sequence[Range], loops: Sequence[Range], target: 
         inner = [one for one in program if one.role in role]
         if inner:
             one = max(inner, key=lambda r: (r.extent > 1, r.place, r.serial))
-            found[one] = block if kind == MATRIX_DOT else fit(one.extent, block)
+            found[one] = block if kind in _MATRIX_DOTS else fit(one.extent, block)
     for one in loops:
         found[one] = fit(one.extent, most.loop)
     return found

@@ -15,7 +15,19 @@ from tritloom.codegen.ir.dtypes import DType, i32
 from tritloom.codegen.ir.machine import Body, Instruction, MachineType, Op, Register, index
 from tritloom.codegen.ir.machine_builder import MachineBuilder, OpenFor, OpenIfElse, Operand
 
-_IMPURE = {Op.LOAD, Op.GATHER, Op.STORE, Op.SCATTER, Op.BARRIER}
+_IMPURE = {
+    Op.LOAD,
+    Op.GATHER,
+    Op.STORE,
+    Op.SCATTER,
+    Op.BARRIER,
+    Op.LOAD_WORDS,
+    Op.STORE_WORDS,
+    Op.LANE_XOR,
+    Op.SUBGROUP_BARRIER,
+    Op.MATRIX_LOAD,
+    Op.MATRIX_STORE,
+}
 _STAY = {Op.DIV, Op.REM}
 """Not moved out of a condition: a divisor may be 0 where the condition does not hold."""
 
