@@ -322,6 +322,18 @@ def test_words_of_memory(dtype: DType, space: Space, words: int) -> None:
             assert f"OpTypeArray {name} " in module.text
 
 
+@pytest.mark.parametrize("words", [1, 2])
+def test_words_of_words_are_no_cast(words: int) -> None:
+    """A pointer that is cast to its own type crashes NVIDIA's compiler."""
+    b = MachineBuilder("copy")
+    x, y = b.buffer("x", u32, writable=False), b.buffer("y", u32)
+    at = b.cast(b.thread(), index)
+    b.store_words(y, at, b.load_words(x, at, words))
+    pushed_address = 1
+    wanted = pushed_address + (2 if words > 1 else 0)
+    assert emitted(b.finish()).text.count("OpBitcast") == wanted
+
+
 def test_shared_bytes_in_fours_are_words() -> None:
     b = MachineBuilder("shared")
     y = b.buffer("y", i32)

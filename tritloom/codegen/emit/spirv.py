@@ -180,8 +180,9 @@ class _Emitter:
         block, push, members = self.declare_arguments()
         address_type = types.pointer("PhysicalStorageBuffer", block)
         zero = types.number(0)
-        chain = module.op("OpAccessChain", types.pointer("PushConstant", address_type), push, zero)
-        address = module.op("OpLoad", address_type, chain)
+        pair = types.words(2)
+        chain = module.op("OpAccessChain", types.pointer("PushConstant", pair), push, zero)
+        address = module.op("OpBitcast", address_type, module.op("OpLoad", pair, chain))
 
         def argument(member: int, alignment: int) -> Id:
             pointer = types.pointer("PhysicalStorageBuffer", members[member])
@@ -225,7 +226,8 @@ class _Emitter:
         module.decorate(block, "Block")
         for member, offset in enumerate(offsets):
             module.decorate_member(block, member, "Offset", offset)
-        pushed = module.global_("OpTypeStruct", types.pointer("PhysicalStorageBuffer", block), label="Pushed")
+        # Two words and not a pointer: validators take what lies behind a pointer for a part of the push constants.
+        pushed = module.global_("OpTypeStruct", types.words(2), label="Pushed")
         module.decorate(pushed, "Block")
         module.decorate_member(pushed, 0, "Offset", 0)
         push = module.global_("OpVariable", types.pointer("PushConstant", pushed), "PushConstant")

@@ -161,8 +161,12 @@ def _operands(ctx: Context, place: Place, alignment: int) -> tuple[str | int, ..
 
 def _word_pointer(ctx: Context, place: Place, at: Id, words: int) -> Id:
     """A buffer's pointer to words that lie aligned to their size."""
-    type_ = ctx.types.pointer(place.storage, ctx.types.words(words))
-    return ctx.op("OpBitcast", type_, _pointer(ctx, place, at))
+    pointer, type_ = _pointer(ctx, place, at), ctx.types.words(words)
+    if type_ == ctx.types.stored(
+        place.memory.dtype
+    ):  # NVIDIA's compiler (580) crashes on a cast to the same type
+        return pointer
+    return ctx.op("OpBitcast", ctx.types.pointer(place.storage, type_), pointer)
 
 
 # elements
