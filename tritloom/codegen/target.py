@@ -74,6 +74,7 @@ FEATURES: dict[str, str] = {
     "gather": "vector loads from scattered addresses",
     "f16": "arithmetic and storage of f16",
     "subgroups": "exchange among the threads of a subgroup, whose size is known",
+    "fused-multiply-add": "a * b + c of f32 is rounded once, quotients and roots may be off (GPUs under Vulkan)",
     "keeps-denormals": "denormals of f32 are kept, if the code asks for it",
     "keeps-nan": "NaN, infinities and the sign of zero are kept, if the code asks for it",
     "rounds-to-even": "f32 arithmetic is rounded to nearest, if the code asks for it",

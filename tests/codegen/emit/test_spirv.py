@@ -263,6 +263,16 @@ def test_what_spirv_does_not_have_is_refused() -> None:
         computed((bf16, bf16), lambda b, x, y: b.dot2_bf16(b.const(0.0, f32, 2), x, y), 4)
 
 
+def test_quotients_are_corrected_where_the_target_does_not_round_them() -> None:
+    b = MachineBuilder("quotient")
+    x, zero = b.buffer("x", f32), b.const(0, index)
+    b.store(x, zero, b.div(b.load(x, zero), b.load(x, b.const(1, index))))
+    function = b.finish()
+    assert emitted(function, everything=False).text.count("OpFDiv") == 1
+    corrected = emitted(function).text
+    assert (corrected.count("OpFDiv"), corrected.count(" Fma ")) == (2, 2)
+
+
 # memory
 
 

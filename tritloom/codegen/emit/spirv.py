@@ -35,6 +35,7 @@ from tritloom.codegen.ir.machine import (
     Register,
     Space,
 )
+from tritloom.codegen.lower.division import expand_division
 from tritloom.codegen.lower.floats import expand_conversions, expand_narrow_floats
 from tritloom.codegen.lower.math import expand_math
 from tritloom.codegen.target import Target
@@ -108,6 +109,8 @@ class SpirvModule:
 def emit_spirv(function: Function, target: Target) -> SpirvModule:
     """The module of a function. Raises UnsupportedError for what SPIR-V, or the target, does not have."""
     in_f32 = expand_math(expand_narrow_floats(function))
+    if target.has("fused-multiply-add"):  # else a CPU, whose quotients are exact
+        in_f32 = expand_division(in_f32)
     return _Emitter(expand_conversions(in_f32, f16_too=True, f16_widens=True), target).run()
 
 
