@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tritloom.codegen.ir.dtypes import DType, f16, i8, i32, u32
+from tritloom.codegen.ir.dtypes import DType, f16, f32, i8, i32, u32
 from tritloom.codegen.ir.machine import Memory, Register, index
 from tritloom.codegen.ir.tile import Axis, Value
 from tritloom.codegen.lower.gpu import elementwise
@@ -139,7 +139,7 @@ def deposit(
     group: int,
     taken: tuple[Memory, ...] = (),
 ) -> Staged:
-    """Write fetched words to shared memory as `dtype` of one or two bytes, in groups of one word or as ROWS."""
+    """Write fetched words to shared memory as `dtype`, in groups of one word or as ROWS."""
     b, axis = ctx.builder, plan.axis
     here = {s.axis: s.extent for s in result.spreads}
     extents = {s.axis: max(s.extent, here[s.axis]) for s in plan.rows.spreads}
@@ -168,21 +168,34 @@ def deposit(
 
 
 def _weights(ctx: Context, word: Register, dtype: DType) -> list[Register]:
-    """The sixteen weights of a word as elements of one or two bytes, in vectors of four words."""
+    """The sixteen weights of a word as elements of one, two or four bytes, in vectors of four words."""
     b = ctx.builder
     codes = b.shr(b.splat(word, 4), b.const((0, 2, 4, 6), u32, 4))
     if dtype is i8:
         # Each byte of codes has its own borrow bit, so one subtraction serves four.
         borrow = 0x80808080
         return [b.xor(b.sub(b.or_(b.and_(codes, 0x03030303), borrow), 0x01010101), borrow)]
+    if dtype is f32:
+        return [_units(ctx, _bytes(ctx, b.extract(codes, i)), 0x3F800000, 1, 31) for i in range(4)]
     # The code 4i + b stands in byte b of lane i: lanes 2i and 2i + 1 of the pairs get bytes 0, 1 and 2, 3 of lane i.
     low = b.or_(b.and_(codes, 0x3), b.shl(b.and_(codes, 0x300), 8))
     high = b.or_(b.and_(b.shr(codes, 16), 0x3), b.and_(b.shr(codes, 8), 0x30000))
     one = 0x3C00 if dtype is f16 else 0x3F80
     vectors = []
     for lanes in ((0, 4, 1, 5), (2, 6, 3, 7)):
-        pairs = b.shuffle(low, high, lanes)
-        nonzero = b.and_(b.not_(pairs), 0x00010001)
-        negative = b.and_(nonzero, b.not_(b.shr(pairs, 1)))
-        vectors.append(b.or_(b.mul(nonzero, one), b.shl(negative, 15)))
+        vectors.append(_units(ctx, b.shuffle(low, high, lanes), one, 0x00010001, 15))
     return vectors
+
+
+def _bytes(ctx: Context, word: Register) -> Register:
+    """The bytes of a word, a lane each."""
+    b = ctx.builder
+    return b.and_(b.shr(b.splat(word, 4), b.const((0, 8, 16, 24), u32, 4)), 0xFF)
+
+
+def _units(ctx: Context, codes: Register, one: int, places: int, sign: int) -> Register:
+    """Codes (weights plus one) at these bits of words as floats, whose 1 has the bits `one` and whose sign is there."""
+    b = ctx.builder
+    nonzero = b.and_(b.not_(codes), places)
+    negative = b.and_(nonzero, b.not_(b.shr(codes, 1)))
+    return b.or_(b.mul(nonzero, one), b.shl(negative, sign))
