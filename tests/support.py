@@ -25,9 +25,10 @@ REPOSITORY: Final = Path(__file__).resolve().parent.parent
 RUNNABLE: Final = ("reference", "cpu", "opencl-pocl", "opencl-intel")
 """The backends that run programs in this process: what a conformance test is run for."""
 
-BACKENDS: Final = (*RUNNABLE, "aarch64", "lab")
-"""All names a test may require. `aarch64` is the CPU backend's code for that machine, run under qemu-user; `lab` the
-vendors' compilers of `benchmarks.vendors`, which compile and run nothing."""
+BACKENDS: Final = (*RUNNABLE, "metal-shim", "aarch64", "lab")
+"""All names a test may require. `metal-shim` is the Metal backend with kernels that are compiled for this CPU;
+`aarch64` is the CPU backend's code for that machine, run under qemu-user; `lab` the vendors' compilers of
+`benchmarks.vendors`, which compile and run nothing."""
 
 REQUIRE_VARIABLE: Final = "TRITLOOM_REQUIRE_BACKENDS"
 ORACLE_VARIABLE: Final = "TRITLOOM_ORACLE"
@@ -73,6 +74,10 @@ def missing_reason(name: str) -> str | None:
         return _missing_opencl(name)
     if name == "lab":
         return lab.missing_reason()
+    if name == "metal-shim":
+        from tests.metal_shim import compiler
+
+        return compiler.missing_reason()
     raise ValueError(f"no backend {name!r}; there are {', '.join(BACKENDS)}")
 
 
@@ -80,6 +85,10 @@ def device_named(backend: str) -> Device:
     """The device on which a backend's tests run programs."""
     from tritloom.backends import registry
 
+    if backend == "metal-shim":
+        from tests.metal_shim.device import shim_device
+
+        return shim_device()
     return registry.device(
         {"opencl-pocl": "opencl:portable", "opencl-intel": "opencl:intel"}.get(backend, backend)
     )

@@ -14,6 +14,7 @@ DEVICES = {
     "cpu:avx2": ("cpu", "cpu:avx2"),
     "cpu:plain": ("cpu", "cpu:plain"),
     **{name: (name, f"opencl:{platform}") for name, platform in support.OPENCL_PLATFORMS.items()},
+    "metal-shim": ("metal-shim", "metal-shim"),
 }
 """Test name -> the backend that it needs, the device that it runs on."""
 
@@ -26,4 +27,6 @@ PARAMETERS = [
 @pytest.fixture(scope="session", params=PARAMETERS)
 def device(request: pytest.FixtureRequest) -> Device:
     """Each device that there is."""
+    if request.param == "metal-shim":
+        return support.device_named(request.param)
     return registry.device(request.param)

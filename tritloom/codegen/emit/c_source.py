@@ -135,7 +135,7 @@ class CPrinter(ABC):
     functions: ClassVar[Mapping[Op, str]]
     """Operations on floats that are a call."""
     wrapping: ClassVar[frozenset[Op]]
-    """Operations on i32 that are computed unsigned: in C, signed overflow is undefined."""
+    """Operations on i32 (and shifts of narrower ones) that are computed unsigned: signed overflow is undefined in C."""
 
     def __init__(self, function: Function, target: Target):
         self.function = function
@@ -481,8 +481,9 @@ class CPrinter(ABC):
 
     def arithmetic(self, op: Op, args: list[str], type_: MachineType) -> str:
         a, b = args
-        if op in self.wrapping and type_.dtype is i32 and type_.lanes == 1:
-            return f"(int)((uint){a} {INFIX[op]} {b})"
+        wraps = type_.dtype is i32 or (op is Op.SHL and type_.dtype in (i8, i16))
+        if op in self.wrapping and wraps and type_.lanes == 1:
+            return f"({self.type_name(type_)})((uint){a} {INFIX[op]} {b})"
         return self.narrowed(f"{a} {INFIX[op]} {b}", type_)
 
     def least_or_greatest(self, instruction: Instruction, args: list[str], type_: MachineType) -> str:

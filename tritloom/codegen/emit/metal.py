@@ -115,31 +115,29 @@ class _Metal(CPrinter):
             raise UnsupportedError(f"`{self.function.name}`: Metal has no matrix {type_}")
         return f"simdgroup_{_MATRIX_ELEMENTS[type_.dtype]}{shape.rows}x{shape.columns}"
 
-    def constant(self, value: object, type_: MachineType) -> str:
-        if type_.matrix is None:
-            return super().constant(value, type_)
-        self.type_name(type_)
-        if type_.dtype is not f32:
-            raise UnsupportedError(f"`{self.function.name}`: a matrix {type_} of one number")
-        number = super().constant(value, MachineType(f32))
-        return f"make_filled_simdgroup_matrix<float, {type_.matrix.columns}, {type_.matrix.rows}>({number})"
-
     # statements
 
     def instruction(self, instruction: Instruction) -> None:
         result = instruction.result
-        if result is None or instruction.op not in (Op.MATRIX_LOAD, Op.MATRIX_MULTIPLY_ADD):
+        if result is None or result.type.matrix is None:
             super().instruction(instruction)
             return
-        name = self.name(result)
-        self.line(f"{self.type_name(result.type)} {name};")
+        name, kind = self.name(result), self.type_name(result.type)
+        self.text[result] = name
+        if instruction.op is Op.CONST:  # a variable: operands are taken by reference
+            shape = result.type.matrix
+            if result.dtype is not f32:
+                raise UnsupportedError(f"`{self.function.name}`: a matrix {result.type} of one number")
+            filled = f"make_filled_simdgroup_matrix<float, {shape.columns}, {shape.rows}>"
+            self.line(f"{kind} {name} = {filled}({self.constant(instruction.attribute, MachineType(f32))});")
+            return
+        self.line(f"{kind} {name};")
         if instruction.op is Op.MATRIX_LOAD:
             place = self.matrix_place(instruction.attribute, instruction.args[0], "const ")
             self.line(f"simdgroup_load({name}, {place});")
         else:
             operands = ", ".join(self.text[arg] for arg in instruction.args)
             self.line(f"simdgroup_multiply_accumulate({name}, {operands});")
-        self.text[result] = name
 
     def effect(self, instruction: Instruction) -> None:
         if instruction.op is Op.MATRIX_STORE:

@@ -1,0 +1,1 @@
+"""Metal without a Mac: kernels are compiled for this CPU, behind the calls of pyobjc that the backend makes."""

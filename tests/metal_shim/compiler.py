@@ -1,0 +1,171 @@
+"""Compiles emitted Metal as C++ for this CPU, and runs it with the fibers of `runtime.cpp`.
+
+What is checked besides: bounds of arrays, overflow of signed integers, shifts and divisions, the places where threads
+meet. Threadgroup memory begins as 0xff.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+from tritloom.backends.cache import cache_folder
+
+FOLDER = Path(__file__).parent
+COMPILER = "clang++-19"
+_FLAGS = ["-std=c++17", "-fPIC", "-march=native", "-ffp-contract=off", "-fno-exceptions", "-fno-rtti", "-w"]
+_CHECKS = [
+    "-O0",
+    "-fsanitize=bounds,alignment,signed-integer-overflow,shift,integer-divide-by-zero",
+    "-fno-sanitize-recover=all",
+]
+_ARRAY = re.compile(r"alignas\(16\) threadgroup (\w+ \w+\[\d+\];)")
+_SIGNATURE = re.compile(r"kernel void (\w+)\((.*?)\)\n\{", re.DOTALL)
+_PARAMETER = re.compile(r"^(?P<type>.*?)(?P<name>\w+) \[\[(?P<attribute>\w+)(?:\((?P<number>\d+)\))?\]\]$")
+_THREADS = re.compile(r"\[\[max_total_threads_per_threadgroup\((\d+)\)\]\]")
+_BUILTINS = {
+    "threadgroup_position_in_grid": "group",
+    "thread_position_in_threadgroup": "number",
+    "simdgroup_index_in_threadgroup": "simdgroup",
+    "thread_index_in_simdgroup": "lane",
+}
+_lock = threading.Lock()
+
+
+class ShimError(Exception):
+    """A source that does not compile, or threads that do what Metal does not allow."""
+
+
+class _Module(ctypes.Structure):
+    _fields_ = (
+        ("entry", ctypes.c_void_p),
+        ("arrays", ctypes.c_void_p),
+        ("arrays_end", ctypes.c_void_p),
+    )
+
+
+class Kernel:
+    """A compiled source with its one kernel."""
+
+    def __init__(self, name: str, threads: int, library: ctypes.CDLL):
+        self.name = name
+        self.threads = threads
+        """As its attribute says."""
+        self._library = library
+        self._module = _Module.in_dll(library, "shim_module")
+
+    def run(self, buffers: Sequence[int], groups: int, threads: int) -> None:
+        """Run all threadgroups on buffers at these addresses, in the order of their numbers. Raises ShimError."""
+        pointers = (ctypes.c_void_p * max(len(buffers), 1))(*buffers)
+        with _lock:
+            told = _runtime().shim_run(ctypes.byref(self._module), pointers, groups, threads)
+        if told:
+            raise ShimError(f"{self.name}: {told.decode()}")
+
+
+def missing_reason() -> str | None:
+    """Why the shim cannot be used here, or None."""
+    return None if shutil.which(COMPILER) else f"no program {COMPILER} (apt-get install clang-19)"
+
+
+@functools.lru_cache(256)
+def load(source: str) -> Kernel:
+    """The kernel of a source, compiled once a run of the tests. Raises ShimError with the compiler's log."""
+    found = _SIGNATURE.search(source)
+    if found is None:
+        raise ShimError("the source has no kernel")
+    threads = _THREADS.search(source)
+    if threads is None:
+        raise ShimError(f"{found[1]} does not say how many threads it has")
+    text = _ARRAY.sub(r'alignas(16) static __attribute__((section("shim_arrays"))) \1', source)
+    if re.search(r"\bthreadgroup \w+ \w+\[", text):
+        raise ShimError(f"{found[1]} declares a threadgroup array in another way than alignas(16)")
+    text += _entry(found[1], found[2])
+    path = _folder() / f"{hashlib.sha256(text.encode()).hexdigest()}.so"
+    if not path.exists():
+        prepared = _prepared()
+        _compile(["-x", "c++", *_FLAGS, *_CHECKS, "-include-pch", str(prepared), "-shared", "-"], path, text)
+    _runtime()
+    return Kernel(found[1], int(threads[1]), ctypes.CDLL(str(path)))
+
+
+def _entry(name: str, parameters: str) -> str:
+    """A function that calls the kernel as the thread that runs now."""
+    arguments = []
+    for parameter in filter(None, (part.strip() for part in parameters.split(",\n"))):
+        found = _PARAMETER.match(parameter)
+        if found is None:
+            raise ShimError(f"{name} has a parameter {parameter!r} without an attribute")
+        kind = found["type"].strip()
+        if found["attribute"] == "buffer":
+            place = f"buffers[{found['number']}]"
+            dereferenced = kind.endswith("&")
+            pointer = f"({kind.rstrip('&*').strip()} *){place}"
+            arguments.append(f"*{pointer}" if dereferenced else pointer)
+        elif found["attribute"] in _BUILTINS and kind == "uint":
+            arguments.append(f"shim_self->{_BUILTINS[found['attribute']]}")
+        else:
+            raise ShimError(f"{name} has a parameter {parameter!r}, which the shim does not know")
+    return f"""
+extern "C" {{
+extern char __start_shim_arrays[] __attribute__((weak, visibility("hidden")));
+extern char __stop_shim_arrays[] __attribute__((weak, visibility("hidden")));
+static void shim_entry(void *const *buffers) {{ {name}({", ".join(arguments)}); }}
+struct {{ void (*entry)(void *const *); char *arrays, *arrays_end; }} shim_module = {{
+  shim_entry, __start_shim_arrays, __stop_shim_arrays}};
+}}
+"""
+
+
+def _compile(arguments: list[str], path: Path, text: str = "") -> None:
+    """Run the compiler; the result appears at `path` whole or not at all."""
+    handle, made = tempfile.mkstemp(dir=path.parent)
+    os.close(handle)
+    command = [COMPILER, f"-I{FOLDER / 'include'}", *arguments, "-o", made]
+    done = subprocess.run(command, input=text, capture_output=True, text=True, check=False)
+    if done.returncode:
+        Path(made).unlink()
+        raise ShimError(done.stderr.strip())
+    Path(made).replace(path)
+
+
+@functools.cache
+def _folder() -> Path:
+    folder = cache_folder() / "metal-shim"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+@functools.cache
+def _prepared() -> Path:
+    """The header, compiled."""
+    path = _folder() / "shim.pch"
+    if not path.exists():
+        _compile(["-x", "c++-header", *_FLAGS, *_CHECKS, str(FOLDER / "include" / "shim.h")], path)
+    return path
+
+
+@functools.cache
+def _runtime() -> ctypes.CDLL:
+    """The fibers, where kernels find them by name."""
+    path = _folder() / "runtime.so"
+    if not path.exists():
+        _compile(["-x", "c++", *_FLAGS, "-O2", "-shared", str(FOLDER / "runtime.cpp")], path)
+    library = ctypes.CDLL(str(path), mode=ctypes.RTLD_GLOBAL)
+    library.shim_run.restype = ctypes.c_char_p
+    library.shim_run.argtypes = [
+        ctypes.POINTER(_Module),
+        ctypes.POINTER(ctypes.c_void_p),
+        ctypes.c_uint,
+        ctypes.c_uint,
+    ]
+    return library
