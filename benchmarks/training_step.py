@@ -22,9 +22,10 @@ from tritloom.models.adapter import new_adapter
 from tritloom.models.checkpoint import Checkpoint, Tensor, tensor_shapes
 from tritloom.models.config import PROJECTIONS, ModelConfig
 from tritloom.models.model import Model
+from tritloom.models.programs import lora_trainer
 from tritloom.models.shapes import SHAPES
 from tritloom.models.ternary import TernaryWeight, pack
-from tritloom.models.training import Recipe, Trainer
+from tritloom.models.training import Recipe
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,13 +73,8 @@ def main(
     device = find_device(device_name)
     model = Model(random_checkpoint(config), device, precision)
     model.set_adapter(new_adapter(config, 16, 32.0))
-    graph = model.graph
-    trainer = Trainer(
-        lambda adapters, weights, *rest: graph.loss(weights, adapters, *rest),
-        model.adapters,
-        Recipe(steps + 2, 1e-4),
-        device,
-    )
+    assert model.adapters is not None
+    trainer = lora_trainer(model.graph, model.adapters, Recipe(steps + 2, 1e-4), device)
     rng = np.random.default_rng(1)
     ids = rng.integers(0, config.vocab_size, (batch, context)).astype(np.int32)
     placed = (model.weights, *model.batch(ids, ids))

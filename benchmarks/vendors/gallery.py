@@ -54,10 +54,7 @@ def gallery(
             kernels[row.name] = replace(known, launches=max(known.launches, row.launches))
             names.setdefault(row.name, []).append(model)
     size = target.subgroup_size if target.has("subgroups") else 0
-    jobs = [
-        Job(row.name, row.code.encode() if isinstance(row.code, str) else row.code, size, row.uses_subgroups)
-        for row in kernels.values()
-    ]
+    jobs = [Job(row.name, row.code, size, row.uses_subgroups) for row in kernels.values()]
     driver = driver_of(gpu)
     return [
         Entry(

@@ -50,7 +50,7 @@ RADV = {
 
 
 def entry(name: str, models: tuple[str, ...], error: str = "", figures: Figures | None = None) -> Entry:
-    kernel = Compiled(name, name, 1, 64, 512, "int8 x 4", 100, False, "code")
+    kernel = Compiled(name, name, 1, 64, 512, "int8 x 4", 100, False, b"code", "code")
     return Entry("bmg", kernel, models, error, figures or Figures())
 
 

@@ -55,6 +55,8 @@ class Device(ABC):
     target: Target
     memory_bytes: int | None = None
     """How much memory programs may use; None where it is not known."""
+    reserved_bytes: int = 0
+    """What the device itself takes of it once programs run, beside tensors: for copies and the like."""
 
     @abstractmethod
     def allocate(self, nbytes: int) -> DeviceBuffer:
@@ -89,6 +91,10 @@ class Device(ABC):
     @abstractmethod
     def synchronize(self) -> None:
         """Wait until all work that was submitted is done."""
+
+    def program_bytes(self, plan: Plan) -> int:
+        """Memory that :meth:`prepare` takes for a plan's intermediate results."""
+        return plan.arena_bytes
 
     def upload(self, array: NDArray[Any]) -> DeviceBuffer:
         """A new buffer with the array's bytes."""

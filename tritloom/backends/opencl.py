@@ -250,6 +250,9 @@ class OpenCLDevice(Device):
     def _failures(self, what: str) -> _Failures:
         return _Failures(self.description, what)
 
+    def program_bytes(self, plan: Plan) -> int:
+        return sum(assign_slots(plan)[1])
+
     def prepare(self, plan: Plan) -> OpenCLProgram:
         return OpenCLProgram(self, plan)
 

@@ -11,11 +11,10 @@ from pathlib import Path
 import numpy as np
 
 from tritloom.backends.registry import device as find_device
-from tritloom.dsl.tensor import Tensor
 from tritloom.models.adapter import new_adapter, save_adapter
-from tritloom.models.bitnet import Adapters, Weights
+from tritloom.models.bitnet import Graph
 from tritloom.models.chat import Turn, chat_format
-from tritloom.models.config import PROJECTIONS
+from tritloom.models.config import PROJECTIONS, load_config
 from tritloom.models.data import (
     IGNORED,
     EncodedExamples,
@@ -29,10 +28,18 @@ from tritloom.models.data import (
 )
 from tritloom.models.errors import DataError, TrainingError
 from tritloom.models.generation import Generator
+from tritloom.models.memory import require_memory
 from tritloom.models.model import Model, load_model
+from tritloom.models.programs import (
+    Sizes,
+    abstract_adapters,
+    abstract_batch,
+    abstract_weights,
+    lora_trainer,
+)
 from tritloom.models.reporting import Reporter
 from tritloom.models.tokenizer import Tokenizer, load_tokenizer
-from tritloom.models.training import Recipe, Trainer
+from tritloom.models.training import Recipe
 
 SHIPPED_MODEL = Path(__file__).parent / "base"
 """The small model that the package carries."""
@@ -81,22 +88,32 @@ def finetune(settings: FinetuneSettings, reporter: Reporter) -> Outcome:
         raise TrainingError(f"training of {settings.epochs} epochs", hint="ask for more than 0")
     device = find_device(settings.device)
     examples = chatterbot_examples() if settings.data is None else load_examples(settings.data)
-    model = load_model(settings.base, device, settings.precision)
-    tokenizer = load_tokenizer(settings.base, model.config)
-    context = min(settings.context, model.config.max_position_embeddings)
+    config = load_config(settings.base)
+    tokenizer = load_tokenizer(settings.base, config)
+    context = min(settings.context, config.max_position_embeddings)
     training, heldout = split_examples(examples, settings.heldout, settings.seed)
     encoded = _encode(training, tokenizer, context, "training")
     held = _encode(heldout, tokenizer, context, "held-out") if heldout else None
     batch = min(settings.batch, len(encoded.ids))
     steps = settings.steps or max(1, round(settings.epochs * len(encoded.ids) / batch))
+    adapter = new_adapter(config, settings.rank, settings.alpha, settings.targets, seed=settings.seed)
+    sizes = Sizes(batch, context, settings.rank, settings.precision, adapter.target_modules)
+    trainer = lora_trainer(
+        Graph(config, {path: adapter.scaling(path) for path in adapter.modules()}, settings.precision),
+        abstract_adapters(config, sizes.rank, device, sizes.targets),
+        Recipe(steps, settings.learning_rate, warmup=max(1, min(20, steps // 10))),
+        device,
+    )
+    if device.target.emitter != "none":
+        step = trainer.planned(abstract_weights(config, device), *abstract_batch(config, sizes, device))
+        require_memory(config, sizes, device, step, evaluation=held is not None)
+    model = load_model(settings.base, device, settings.precision)
     reporter.say(
         f"base {settings.base.name}: {model.config.parameter_count():,} parameters, on {device.description}\n"
         f"{len(training):,} examples to train on, {len(heldout):,} held out; "
         f"{steps:,} steps of {batch} x {context} tokens"
     )
-    model.set_adapter(
-        new_adapter(model.config, settings.rank, settings.alpha, settings.targets, seed=settings.seed)
-    )
+    model.set_adapter(adapter)
     save_adapter(settings.out, model.current_adapter(), str(settings.base), rehearse=True)
     questions = _sample_questions(heldout or training, tokenizer, model.config.max_position_embeddings)
     before = [answer(model, tokenizer, question) for question in questions]
@@ -104,18 +121,11 @@ def finetune(settings: FinetuneSettings, reporter: Reporter) -> Outcome:
     if loss_before is not None:
         reporter.say(f"held-out loss before: {loss_before:.4f}")
 
-    recipe = Recipe(steps, settings.learning_rate, warmup=max(1, min(20, steps // 10)))
-    graph = model.graph
-
-    def loss(
-        adapters: Adapters, weights: Weights, ids: Tensor, labels: Tensor, rotation: tuple[Tensor, Tensor]
-    ) -> Tensor:
-        return graph.loss(weights, adapters, ids, labels, rotation)
-
-    trainer = Trainer(loss, model.adapters, recipe, device)
+    trainer.parameters = model.adapters
     source = batches(encoded, batch, seed=settings.seed)
     last = reporter.track(trainer.run(_placed(model, source), lambda placed: batch * context))
     model.adapters = trainer.parameters
+    del trainer  # and with it the step's memory, before more programs are made
     save_adapter(settings.out, model.current_adapter(), str(settings.base))
     loss_after = evaluate(model, held, batch) if held else None
     after = [answer(model, tokenizer, question) for question in questions]

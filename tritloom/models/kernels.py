@@ -17,7 +17,9 @@ from rich.table import Table
 from tritloom.backends.paper import PaperDevice
 from tritloom.codegen import gpus
 from tritloom.codegen.compile import emit, lower
+from tritloom.codegen.emit.c_source import uses_subgroups
 from tritloom.codegen.emit.opencl import kernel_name
+from tritloom.codegen.emit.spirv import emit_spirv
 from tritloom.codegen.errors import CompileError, TritloomError
 from tritloom.codegen.ir.machine import Function, Instruction, Op, Space
 from tritloom.codegen.ir.template import Plan
@@ -59,12 +61,15 @@ class Compiled:
     code_bytes: int
     uses_subgroups: bool
     """Whether its code needs subgroups of the target's size."""
-    code: str | bytes = field(repr=False)
+    code: bytes = field(repr=False)
+    """What the driver takes: SPIR-V's words, or source text."""
+    text: str = field(repr=False)
+    """The code for people."""
 
     def facts(self) -> dict[str, Any]:
         """All but the code, for JSON."""
         fields = asdict(self)
-        del fields["code"]
+        del fields["code"], fields["text"]
         return fields
 
 
@@ -81,7 +86,7 @@ def kernels_of(program: str, config: ModelConfig, sizes: Sizes, target: Target) 
 def compiled(plan: Plan, target: Target) -> list[Compiled]:
     """The kernels of a plan. Raises CompileError."""
     launches: Counter[Kernel] = Counter(launch.kernel for launch in plan.launches)
-    rows: dict[str | bytes, Compiled] = {}
+    rows: dict[bytes, Compiled] = {}
     for kernel, count in launches.items():
         row = _compile(kernel, count, target)
         known = rows.get(row.code)
@@ -91,21 +96,25 @@ def compiled(plan: Plan, target: Target) -> list[Compiled]:
 
 def _joined(one: Compiled, other: Compiled) -> Compiled:
     fields = one.facts() | {"launches": one.launches + other.launches}
-    return Compiled(**fields, code=one.code)
+    return Compiled(**fields, code=one.code, text=one.text)
 
 
 def _compile(kernel: Kernel, launches: int, target: Target) -> Compiled:
     try:
         function = lower(kernel, target)
-        code = emit(function, target)
+        if target.emitter == "spirv":
+            module = emit_spirv(function, target)
+            code, text, in_subgroups = module.words, module.text, module.uses_subgroups
+        else:
+            text = emit(function, target)
+            code, in_subgroups = text.encode(), uses_subgroups(function)
     except TritloomError as error:
         raise CompileError(
             f"the kernel `{kernel.name}` cannot be made for {target.name}: {error.message}",
             hint=error.hint or "this is a defect of Tritloom: please report it",
         ) from error
-    data = _bytes(code)
     return Compiled(
-        name=f"{kernel_name(kernel.name)}_{hashlib.sha256(data).hexdigest()[:8]}",
+        name=f"{kernel_name(kernel.name)}_{hashlib.sha256(code).hexdigest()[:8]}",
         kernel=kernel.name,
         launches=launches,
         threads=function.threads,
@@ -113,26 +122,11 @@ def _compile(kernel: Kernel, launches: int, target: Target) -> Compiled:
             (one.length or 0) * one.dtype.nbytes for one in function.arrays if one.space is Space.SHARED
         ),
         dot=_dot(kernel, function),
-        code_bytes=len(data),
-        uses_subgroups=any(i.op in _SUBGROUP_OPS for i in _instructions(function)),
+        code_bytes=len(code),
+        uses_subgroups=in_subgroups,
         code=code,
+        text=text,
     )
-
-
-def _bytes(code: str | bytes) -> bytes:
-    return code.encode() if isinstance(code, str) else code
-
-
-_SUBGROUP_OPS: Final = frozenset(
-    {
-        Op.SUBGROUP,
-        Op.LANE_XOR,
-        Op.SUBGROUP_BARRIER,
-        Op.MATRIX_LOAD,
-        Op.MATRIX_STORE,
-        Op.MATRIX_MULTIPLY_ADD,
-    }
-)
 
 
 def _instructions(function: Function) -> Iterator[Instruction]:
@@ -157,7 +151,9 @@ def write(rows: Sequence[Compiled], target: Target, folder: Path) -> list[Path]:
     files = []
     for row in rows:
         file = folder / f"{row.name}.{SUFFIX[target.emitter]}"
-        file.write_bytes(_bytes(row.code))
+        file.write_bytes(row.code)
+        if target.emitter == "spirv":
+            file.with_suffix(".spvasm").write_text(row.text)
         files.append(file)
     return files
 
