@@ -6,15 +6,15 @@ import os
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import hypothesis
 import pytest
 
-from tests import support
+from tests import spirv_tools, support
 from tests.opencl_icd import ensure_icds
-from tritloom.backends import cache
+from tritloom.backends import cache, vulkan, vulkan_instance
 
 ensure_icds()
 
@@ -46,6 +46,9 @@ def pytest_configure(config: pytest.Config) -> None:
         folder = tempfile.mkdtemp(prefix="tritloom-cache-")
         os.environ[cache.VARIABLE] = folder
         config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
+    vulkan.on_module.append(lambda _, words: spirv_tools.validate(words))
+    if vulkan_instance.validation_installed():
+        os.environ.setdefault(vulkan_instance.VALIDATION_VARIABLE, "1")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -82,11 +85,25 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     for name in support.BACKENDS:
         reason = support.missing_reason(name)
         if _ran[name]:
-            parts.append(f"{name} ran ({_ran[name]})")
+            parts.append(f"{name} ran ({_ran[name]}){_which(name)}")
         else:
             parts.append(f"{name} not asked for" if reason is None else f"{name} missing: {reason}")
     terminalreporter.write_line(f"backends: {'; '.join(parts)}")
     terminalreporter.write_line(f"reference tensors: {support.oracle_folder() or 'missing'}")
+
+
+def _which(name: str) -> str:
+    """The device that a backend's tests ran on, where the name does not tell."""
+    found = vulkan.VulkanBackend().devices() if name == "vulkan" else []
+    return f" on {found[0].description}" if found else ""
+
+
+@pytest.fixture(autouse=True)
+def _no_validation_messages() -> Iterator[None]:
+    """Fail a test in which Vulkan's validation layer reported something that nobody has raised yet."""
+    yield
+    if vulkan_instance.instance.cache_info().currsize:
+        vulkan_instance.instance().raise_messages()
 
 
 @pytest.fixture(scope="session")

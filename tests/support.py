@@ -22,7 +22,7 @@ from tritloom.backends.base import Device
 REPOSITORY: Final = Path(__file__).resolve().parent.parent
 """The folder that holds pyproject.toml."""
 
-RUNNABLE: Final = ("reference", "cpu", "opencl-pocl", "opencl-intel")
+RUNNABLE: Final = ("reference", "cpu", "opencl-pocl", "opencl-intel", "vulkan")
 """The backends that run programs in this process: what a conformance test is run for."""
 
 BACKENDS: Final = (*RUNNABLE, "metal-shim", "aarch64", "lab")
@@ -70,6 +70,8 @@ def missing_reason(name: str) -> str | None:
         absent = [tool for tool in tools if shutil.which(tool) is None]
         remedy = "apt-get install qemu-user gcc-aarch64-linux-gnu libc6-dev-arm64-cross"
         return f"no program {' and no '.join(absent)} ({remedy})" if absent else None
+    if name == "vulkan":
+        return _missing_vulkan()
     if name in OPENCL_PLATFORMS:
         return _missing_opencl(name)
     if name == "lab":
@@ -106,6 +108,13 @@ def _missing_opencl(name: str) -> str | None:
     if OPENCL_PLATFORMS[name] in found:
         return None
     return f"no OpenCL platform {OPENCL_PLATFORMS[name]!r} among {found}; {_OPENCL_REMEDY[name]}"
+
+
+def _missing_vulkan() -> str | None:
+    from tritloom.backends.vulkan import VulkanBackend
+
+    missing = VulkanBackend().missing()
+    return f"{missing.reason}; {missing.hint}" if missing else None
 
 
 def require_backend(name: str) -> None:

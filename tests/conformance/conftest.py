@@ -13,6 +13,7 @@ DEVICES = {
     "cpu": ("cpu", "cpu"),
     "cpu:avx2": ("cpu", "cpu:avx2"),
     "cpu:plain": ("cpu", "cpu:plain"),
+    "vulkan": ("vulkan", "vulkan"),
     **{name: (name, f"opencl:{platform}") for name, platform in support.OPENCL_PLATFORMS.items()},
     "metal-shim": ("metal-shim", "metal-shim"),
 }

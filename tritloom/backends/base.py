@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tritloom.codegen.errors import DeviceError
+from tritloom.codegen.errors import DeviceError, UnsupportedError
 from tritloom.codegen.ir.template import Plan
 from tritloom.codegen.ir.tile import Kernel
 from tritloom.codegen.target import Target
@@ -43,6 +43,15 @@ class Program(ABC):
     @abstractmethod
     def run(self, inputs: Sequence[DeviceBuffer], outputs: Sequence[DeviceBuffer]) -> None:
         """Run all launches in order. An output that the plan updates in place is the buffer of that input."""
+
+    def profile(
+        self, inputs: Sequence[DeviceBuffer], outputs: Sequence[DeviceBuffer]
+    ) -> list[tuple[str, float]]:
+        """Run all launches one after another; each one's kernel and the seconds that it took by the device's clock.
+
+        Raises UnsupportedError where there is no such clock.
+        """
+        raise UnsupportedError("this device does not tell how long kernels take")
 
 
 class Device(ABC):

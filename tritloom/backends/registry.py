@@ -15,6 +15,7 @@ from tritloom.codegen.errors import DeviceError
 BACKENDS: dict[str, tuple[str, str]] = {
     "cpu": ("tritloom.backends.cpu", "CPUBackend"),
     "opencl": ("tritloom.backends.opencl", "OpenCLBackend"),
+    "vulkan": ("tritloom.backends.vulkan", "VulkanBackend"),
     "metal": ("tritloom.backends.metal", "MetalBackend"),
     "reference": ("tritloom.backends.reference", "ReferenceBackend"),
 }

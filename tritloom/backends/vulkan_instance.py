@@ -113,6 +113,15 @@ def _has_layer(functions: api.Functions) -> bool:
     return VALIDATION_LAYER.encode() in {layer.name for layer in found}
 
 
+def validation_installed() -> bool:
+    """Whether there is a loader that finds the validation layer."""
+    try:
+        address_of = api.load().vkGetInstanceProcAddr
+        return _has_layer(api.Functions(lambda name: address_of(None, name), api.GLOBAL))
+    except DeviceError:
+        return False
+
+
 @cache
 def instance() -> Instance:
     """The process's instance. Raises DeviceError where Vulkan is not installed."""

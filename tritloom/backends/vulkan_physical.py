@@ -22,6 +22,8 @@ DEVICE_LOCAL, HOST_VISIBLE, HOST_COHERENT, HOST_CACHED = 1, 2, 4, 8
 _COMPUTE_STAGE = 0x20
 _BASIC, _ARITHMETIC, _SHUFFLE, _SHUFFLE_RELATIVE = 1, 4, 16, 32
 _SUBGROUP_SCOPE = 3
+_NONE = 2
+"""VkShaderFloatControlsIndependence: what is set for one width is set for all."""
 _COMPONENTS: dict[int, DType] = {0: f16, 1: f32, 3: i8, 5: i32, 1000141000: bf16}
 """VkComponentTypeKHR."""
 _MATRICES = {(i8, i32), (f16, f32), (bf16, f32)}
@@ -243,6 +245,13 @@ class PhysicalDevice:
             features.add("subgroups")
         if self.f12.shaderFloat16:
             features.add("f16")
+        v12 = self.v12
+        if v12.shaderDenormPreserveFloat32 and v12.denormBehaviorIndependence != _NONE:
+            features.add("keeps-denormals")
+        if v12.shaderSignedZeroInfNanPreserveFloat32:
+            features.add("keeps-nan")
+        if v12.shaderRoundingModeRTEFloat32 and v12.roundingModeIndependence != _NONE:
+            features.add("rounds-to-even")
         # A CPU's driver may call its dot fast; made of single products it is slower than f32.
         fast = self.dots.packedSigned8 or self.dots.signed8
         if self.dot_features.shaderIntegerDotProduct and fast and self.kind != CPU:
