@@ -28,6 +28,8 @@ _COMPONENTS: dict[int, DType] = {0: f16, 1: f32, 3: i8, 5: i32, 1000141000: bf16
 """VkComponentTypeKHR."""
 _MATRICES = {(i8, i32), (f16, f32), (bf16, f32)}
 """Operand and accumulator of the products that are used."""
+_REGISTERS, _MATRIX_REGISTERS = 128, 256
+"""Of a thread. Vulkan does not tell; the GPUs with matrix units have 255 or 256 so far (NVIDIA, AMD from RDNA3 on)."""
 PREFERRED_SUBGROUP = 32
 
 OPTIONAL_EXTENSIONS = (
@@ -256,6 +258,7 @@ class PhysicalDevice:
         fast = self.dots.packedSigned8 or self.dots.signed8
         if self.dot_features.shaderIntegerDotProduct and fast and self.kind != CPU:
             features.add("int8-dot")
+        matrices = self.matrices() if "subgroups" in features else ()
         return Target(
             name=name,
             emitter="spirv",
@@ -263,7 +266,8 @@ class PhysicalDevice:
             max_threads=int(min(limits.maxComputeWorkGroupInvocations, limits.maxComputeWorkGroupSize[0])),
             subgroup_size=self.subgroup_size if "subgroups" in features else 1,
             shared_bytes=int(limits.maxComputeSharedMemorySize),
-            matrices=self.matrices() if "subgroups" in features else (),
+            matrices=matrices,
+            registers=_MATRIX_REGISTERS if matrices else _REGISTERS,
         )
 
     def matrices(self) -> tuple[MatrixUnit, ...]:
