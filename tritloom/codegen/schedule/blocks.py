@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tritloom.codegen.ir.dtypes import DType
 from tritloom.codegen.schedule.expressions import Range
@@ -78,10 +78,11 @@ def _gpu(kind: str, height: int) -> Blocks:
     return Blocks(min(most.rows, fit(height, most.rows)), most.columns, most.loop)
 
 
-_MATRIX_BLOCKS = ((128, 256), (128, 128), (64, 128), (64, 64), (32, 64), (16, 64))
+_MATRIX_BLOCKS = (Blocks(128, 128, 64), Blocks(64, 64, 128), Blocks(32, 64, 128), Blocks(16, 64, 256))
+"""Fewer rows have longer loops: what a step costs beside its products is then shared by more of them. Measured on an
+H100: docs/results/vulkan.md."""
 _BUSY = 128
 """Programs that keep a GPU with matrix units busy: with fewer, smaller blocks are worth their additional reads."""
-_MATRIX_LOOP = 64
 _PAD = 16
 """Bytes between rows in shared memory."""
 _EXCHANGE = 8 << 10
@@ -89,17 +90,21 @@ _EXCHANGE = 8 << 10
 
 
 def _matrix(target: Target, nbytes: int, height: int, width: int) -> Blocks:
-    """The largest blocks whose sums fit into the registers of a workgroup's eight subgroups, whose operands fit into
-    shared memory, and of which there are enough."""
+    """The largest blocks of which there are enough, whose sums fit into the registers of a workgroup's subgroups and
+    whose operands fit into shared memory."""
     room = 8 * target.subgroup_size * target.registers // 2
-    for rows, columns in _MATRIX_BLOCKS:
-        programs = -(-height // rows) * -(-width // columns)
-        shared = (rows + columns) * (nbytes * _MATRIX_LOOP + _PAD) + _EXCHANGE
-        fits = rows * columns <= room and shared <= target.shared_bytes
-        if fits and programs >= _BUSY and rows < 2 * height:
-            return Blocks(rows, columns, _MATRIX_LOOP)
-    rows, columns = _MATRIX_BLOCKS[-1]
-    return Blocks(rows, columns, _MATRIX_LOOP)
+    for blocks in _MATRIX_BLOCKS:
+        programs = -(-height // blocks.rows) * -(-width // blocks.columns)
+        enough = programs >= _BUSY and blocks.rows < 2 * height
+        if blocks is _MATRIX_BLOCKS[-1] or (enough and blocks.rows * blocks.columns <= room):
+            break
+    loop = blocks.loop
+    while (
+        loop > 32
+        and (blocks.rows + blocks.columns) * (nbytes * loop + _PAD) + _EXCHANGE > target.shared_bytes
+    ):
+        loop //= 2
+    return replace(blocks, loop=loop)
 
 
 _ROWS = frozenset({"m", "row"})

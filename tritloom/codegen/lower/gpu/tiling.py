@@ -15,8 +15,8 @@ from tritloom.codegen.lower.gpu.layout import Part, Spread
 from tritloom.codegen.target import MatrixUnit, Target
 
 _MOST_SUBGROUPS = 8
-_LEAST_SUMS = 1024
-"""Of a subgroup, if the block has more: fewer products for an operand read cost more than idle subgroups."""
+_FEWEST_SUBGROUPS = 4
+"""If the block has as many matrices: few subgroups with many sums each read least, but one alone waits for itself."""
 _TURNS = 8
 """How often a loop is taken to turn."""
 
@@ -120,14 +120,15 @@ def _tile(dot: Dot, target: Target) -> Tiling | None:
     most = min(_MOST_SUBGROUPS, target.max_threads // target.subgroup_size)
     sums = rows.block * columns.block
     room = target.registers // 2 * target.subgroup_size
+    wanted = min(max(_FEWEST_SUBGROUPS, -(-sums // room)), most)
     grids = []
     for high in _powers(min(most, rows.block // unit.rows)):
         for wide in _powers(min(most // high, columns.block // unit.columns)):
             if rows.block % (high * unit.rows) or columns.block % (wide * unit.columns):
                 continue
-            each = sums // (high * wide)
+            few, many = max(wanted // (high * wide), 1), max(high * wide // wanted, 1)
             reads = rows.block // high + columns.block // wide
-            grids.append((each > room, each < _LEAST_SUMS, -(high * wide), reads, high, wide))
+            grids.append((few * many, reads, high, wide))
     if not grids:
         return None
     *_, high, wide = min(grids)
