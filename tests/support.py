@@ -22,7 +22,18 @@ from tritloom.backends.base import Device
 REPOSITORY: Final = Path(__file__).resolve().parent.parent
 """The folder that holds pyproject.toml."""
 
-RUNNABLE: Final = ("reference", "cpu", "opencl-pocl", "opencl-intel", "vulkan")
+DEVICE_VARIABLE: Final = "TRITLOOM_TEST_DEVICE"
+CHOSEN: Final = os.environ.get(DEVICE_VARIABLE)
+"""The name of one more device to test, such as "opencl:nvidia"; its tests are called `chosen`."""
+
+RUNNABLE: Final = (
+    "reference",
+    "cpu",
+    "opencl-pocl",
+    "opencl-intel",
+    "vulkan",
+    *(("chosen",) if CHOSEN else ()),
+)
 """The backends that run programs in this process: what a conformance test is run for."""
 
 BACKENDS: Final = (*RUNNABLE, "metal-shim", "aarch64", "lab")
@@ -72,6 +83,8 @@ def missing_reason(name: str) -> str | None:
         return f"no program {' and no '.join(absent)} ({remedy})" if absent else None
     if name == "vulkan":
         return _missing_vulkan()
+    if name == "chosen":
+        return _missing_chosen()
     if name in OPENCL_PLATFORMS:
         return _missing_opencl(name)
     if name == "lab":
@@ -91,6 +104,8 @@ def device_named(backend: str) -> Device:
         from tests.metal_shim.device import shim_device
 
         return shim_device()
+    if backend == "chosen":
+        return registry.device(CHOSEN)
     return registry.device(
         {"opencl-pocl": "opencl:portable", "opencl-intel": "opencl:intel"}.get(backend, backend)
     )
@@ -108,6 +123,17 @@ def _missing_opencl(name: str) -> str | None:
     if OPENCL_PLATFORMS[name] in found:
         return None
     return f"no OpenCL platform {OPENCL_PLATFORMS[name]!r} among {found}; {_OPENCL_REMEDY[name]}"
+
+
+def _missing_chosen() -> str | None:
+    from tritloom.backends import registry
+    from tritloom.codegen.errors import DeviceError
+
+    try:
+        registry.device(CHOSEN)
+    except DeviceError as error:
+        return str(error)
+    return None
 
 
 def _missing_vulkan() -> str | None:

@@ -16,6 +16,7 @@ DEVICES = {
     "vulkan": ("vulkan", "vulkan"),
     **{name: (name, f"opencl:{platform}") for name, platform in support.OPENCL_PLATFORMS.items()},
     "metal-shim": ("metal-shim", "metal-shim"),
+    **({"chosen": ("chosen", support.CHOSEN)} if support.CHOSEN else {}),
 }
 """Test name -> the backend that it needs, the device that it runs on."""
 

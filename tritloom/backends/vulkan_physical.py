@@ -245,6 +245,8 @@ class PhysicalDevice:
         known = self.pins_subgroups or 0 < self.subgroups.minSubgroupSize == self.subgroups.maxSubgroupSize
         if shuffles and known and v11.subgroupSupportedStages & _COMPUTE_STAGE and self.subgroup_size > 1:
             features.add("subgroups")
+        if self.kind != CPU:  # Mesa's is a product and a sum
+            features.add("fused-multiply-add")
         if self.f12.shaderFloat16:
             features.add("f16")
         v12 = self.v12
