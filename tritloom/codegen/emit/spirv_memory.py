@@ -8,6 +8,7 @@ taken element by element.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -97,8 +98,14 @@ def _access_bytes(instruction: Instruction) -> int:
         return dtype.nbytes
     match instruction.op:
         case Op.MATRIX_LOAD | Op.MATRIX_STORE:
-            row = instruction.attribute.stride * dtype.nbytes
-            return _ROW if row % _ROW == 0 else dtype.nbytes
+            access = instruction.attribute
+            value = instruction.args[1] if instruction.result is None else instruction.result
+            shape = value.type.matrix
+            assert shape is not None
+            # Matrices lie beside each other in a row, so that a narrow one begins between two units of 16 bytes.
+            along = shape.rows if access.transposed else shape.columns
+            unit = math.gcd(_ROW, access.stride * dtype.nbytes, along * dtype.nbytes)
+            return unit if unit >= _WORD else dtype.nbytes
         case Op.LOAD | Op.STORE | Op.LOAD_WORDS | Op.STORE_WORDS:
             value = instruction.args[1] if instruction.result is None else instruction.result
             nbytes = value.dtype.nbytes * value.lanes
@@ -406,7 +413,7 @@ def _matrix_place(ctx: Context, place: Place, access: MatrixAccess, at: Id) -> t
 def matrix_load(ctx: Context, place: Place, instruction: Instruction, result: Register) -> None:
     """MATRIX_LOAD."""
     where = _matrix_place(ctx, place, instruction.attribute, ctx.value(instruction.args[0]))
-    operands = _operands(ctx, place, _ROW)
+    operands = _operands(ctx, place, _access_bytes(instruction))
     ctx.values[result] = ctx.op(
         "OpCooperativeMatrixLoadKHR", ctx.types.register(result.type), *where, *operands
     )
@@ -416,5 +423,5 @@ def matrix_store(ctx: Context, place: Place, instruction: Instruction) -> None:
     """MATRIX_STORE."""
     at, value = instruction.args
     pointer, layout, stride = _matrix_place(ctx, place, instruction.attribute, ctx.value(at))
-    operands = _operands(ctx, place, _ROW)
+    operands = _operands(ctx, place, _access_bytes(instruction))
     ctx.module.effect("OpCooperativeMatrixStoreKHR", pointer, ctx.value(value), layout, stride, *operands)
