@@ -32,11 +32,12 @@ RUNNABLE: Final = (
     "opencl-pocl",
     "opencl-intel",
     "vulkan",
+    "metal-shim",
     *(("chosen",) if CHOSEN else ()),
 )
 """The backends that run programs in this process: what a conformance test is run for."""
 
-BACKENDS: Final = (*RUNNABLE, "metal-shim", "aarch64", "lab")
+BACKENDS: Final = (*RUNNABLE, "aarch64", "lab")
 """All names a test may require. `metal-shim` is the Metal backend with kernels that are compiled for this CPU;
 `aarch64` is the CPU backend's code for that machine, run under qemu-user; `lab` the vendors' compilers of
 `benchmarks.vendors`, which compile and run nothing."""

@@ -1,7 +1,7 @@
 """Compiles emitted Metal as C++ for this CPU, and runs it with the fibers of `runtime.cpp`.
 
-What is checked besides: bounds of arrays, overflow of signed integers, shifts and divisions, the places where threads
-meet. Threadgroup memory begins as 0xff.
+What is checked besides: types and address spaces (`spaces`), bounds of arrays, overflow of signed integers, shifts and
+divisions, alignment, the places where threads meet. Threadgroup memory begins as 0xff.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
+from tests.metal_shim.spaces import complaints
 from tritloom.backends.cache import cache_folder
 
 FOLDER = Path(__file__).parent
@@ -92,6 +93,9 @@ def load(source: str) -> Kernel:
     text += _entry(found[1], found[2])
     path = _folder() / f"{hashlib.sha256(text.encode()).hexdigest()}.so"
     if not path.exists():
+        wrong = complaints(source)
+        if wrong:
+            raise ShimError("\n".join(wrong))
         prepared = _prepared()
         _compile(["-x", "c++", *_FLAGS, *_CHECKS, "-include-pch", str(prepared), "-shared", "-"], path, text)
     _runtime()

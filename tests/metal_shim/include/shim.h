@@ -11,7 +11,10 @@ typedef unsigned short ushort;
 typedef unsigned int uint;
 typedef unsigned long ulong;
 typedef _Float16 half;
-typedef __bf16 bfloat;
+struct bfloat {
+  ushort bits;
+  operator float() const { return __builtin_bit_cast(float, (uint)bits << 16); }
+};
 
 #define VECTORS(T) \
   typedef T T##2 __attribute__((ext_vector_type(2))); \
