@@ -24,6 +24,9 @@ from tritloom.codegen.lower.gpu.builder import ScopedBuilder
 from tritloom.codegen.lower.gpu.layout import Layout, spread
 from tritloom.codegen.lower.gpu.plan import choose
 from tritloom.codegen.target import MatrixUnit, Target
+from tritloom.codegen.targets import target as target_of
+from tritloom.dsl.kernel import Kernel as TileKernel
+from tritloom.dsl.nn.attention import attention_key_gradient, attention_query_gradient
 
 TARGET = Target(name="gpu", emitter="opencl", max_threads=256, shared_bytes=32 << 10)
 UNITS = (
@@ -128,6 +131,7 @@ def test_random_kernels_lower_to_good_machine_form(case: Case, target: Target) -
     assert 1 <= function.threads <= target.max_threads
     assert shared_bytes(function.arrays) <= target.shared_bytes
     check_barriers(function.body, set())
+    check_waits(function.body, set())
     if not target.has("subgroups"):
         source = emit_opencl(function, target)
         assert source.count("{") == source.count("}")
@@ -201,6 +205,48 @@ def check_barriers(body: Body, varying: set[Register], divergent: bool = False) 
                 if inner or phi.initial in varying or phi.next in varying:
                     varying.add(phi.after)
     return barriers
+
+
+def check_waits(body: Body, read: set[Memory]) -> None:
+    """Fail on a store to a shared array that was read since the last barrier. `read` are those arrays.
+
+    A matrix's store is not asked for: it may be in its subgroup's own place.
+    """
+    for statement in body.statements:
+        if isinstance(statement, Instruction):
+            attribute = statement.attribute
+            if statement.op is Op.BARRIER:
+                read.clear()
+            elif statement.op is Op.MATRIX_LOAD:
+                read.add(attribute.memory)
+            elif statement.op in (Op.LOAD, Op.LOAD_WORDS) and attribute.space is Space.SHARED:
+                read.add(attribute)
+            elif statement.op in (Op.STORE, Op.STORE_WORDS):
+                assert attribute not in read, f"{attribute.name} is written while others may read it"
+        elif isinstance(statement, For):
+            for _ in range(2):  # what one turn has read, the next one may write
+                check_waits(statement.body, read)
+        else:
+            before = set(read)
+            check_waits(statement.then, read)
+            check_waits(statement.otherwise, before)
+            read |= before
+
+
+@pytest.mark.parametrize("gradient", [attention_query_gradient, attention_key_gradient])
+def test_threads_wait_before_they_write_over_operands(gradient: TileKernel) -> None:
+    """Both operands of a product are read after the barrier that the second one needs."""
+    kernel = gradient.configure(D=16).build({"H": 2, "G": 1})
+    check_waits(lower_gpu(kernel, target_of("metal")).body, set())
+
+
+def test_a_write_that_does_not_wait_is_found() -> None:
+    b = ScopedBuilder("f")
+    s = b.array("s", f32, Space.SHARED, 8)
+    at = b.cast(b.thread(), index)
+    b.store(s, at, b.load(s, at))
+    with pytest.raises(AssertionError, match="s is written"):
+        check_waits(b.finish(8).body, set())
 
 
 def test_a_divergent_barrier_is_found() -> None:

@@ -88,8 +88,7 @@ class DotStrategy(ABC):
                 made = deposit(ctx, one, rest[:count], result, dtype, self.group, taken)
                 rest = rest[count:]
             staged.append(made)
-        for operand in staged:
-            ctx.shared.access(operand.memory, "read")
+        ctx.shared.read_together([operand.memory for operand in staged])
         return staged[0], staged[1]
 
     @abstractmethod

@@ -7,7 +7,7 @@ is not tracked: the first access in a turn waits. Buffers that one program both 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 
 from tritloom.codegen.errors import UnsupportedError
@@ -68,6 +68,11 @@ class SharedMemory:
         if conflicts or self._unknown:
             self.barrier()
         self._pending.setdefault(memory, set()).add(entry)
+
+    def read_together(self, memories: Sequence[Memory]) -> None:
+        """Make a barrier if one of several reads must wait: all of them are still to come then."""
+        for memory in (*memories, *memories):
+            self.access(memory, "read")
 
     def barrier(self) -> None:
         """Wait for the other threads."""
