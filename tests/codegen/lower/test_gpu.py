@@ -14,7 +14,7 @@ from tests.strategies import Case, random_kernels
 from tritloom.codegen.emit.opencl import emit_opencl
 from tritloom.codegen.errors import UnsupportedError
 from tritloom.codegen.ir.dtypes import DType, bf16, f16, f32, i8, i32, ternary
-from tritloom.codegen.ir.machine import Body, For, Instruction, Memory, Op, Register, Space
+from tritloom.codegen.ir.machine import Body, For, Instruction, Memory, Op, Register, Space, index
 from tritloom.codegen.ir.machine_verifier import verify_machine
 from tritloom.codegen.ir.ternary import TernaryLayout
 from tritloom.codegen.ir.tile import Axis, AxisKind, BinaryOp, Kernel, Mode, ReduceOp, UnaryOp, const

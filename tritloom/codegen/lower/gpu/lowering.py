@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from dataclasses import replace
 
 from tritloom.codegen.errors import UnsupportedError
 from tritloom.codegen.ir.dtypes import i32, u8, u32
@@ -44,6 +45,8 @@ from tritloom.codegen.target import Target
 
 MOST_REGISTERS = 2048
 """Elements of one tile in one thread: more are refused, since every one is a line of source."""
+_FEWER_THREADS = 128
+"""Of a workgroup whose arrays do not fit otherwise: odd blocks are padded less for fewer threads."""
 
 
 def lower_gpu(kernel: Kernel, target: Target) -> Function:
@@ -51,13 +54,14 @@ def lower_gpu(kernel: Kernel, target: Target) -> Function:
 
     Raises UnsupportedError for blocks that need more shared memory or registers than the target has.
     """
-    plan = choose(kernel, target)
-    accumulations = accumulation.find(kernel, plan)
-    demands = demand.find(kernel, plan, target, accumulations)
-    _check_registers(kernel, demands)
     blocks = _blocks(kernel)
-    for slots in (2, 1):
-        lowering = _Lowering(Context(kernel, target, plan, slots), demands, accumulations)
+    fewer = replace(target, max_threads=min(target.max_threads, _FEWER_THREADS))
+    for narrowed, slots in ((target, 2), (target, 1), (fewer, 1)):
+        plan = choose(kernel, narrowed)
+        accumulations = accumulation.find(kernel, plan)
+        demands = demand.find(kernel, plan, narrowed, accumulations)
+        _check_registers(kernel, demands)
+        lowering = _Lowering(Context(kernel, narrowed, plan, slots), demands, accumulations)
         function = lowering.run()
         if lowering.ctx.shared.nbytes <= target.shared_bytes:
             break
