@@ -13,9 +13,11 @@ MAP, ROW, COLUMN = "map", "row", "column"
 INNER_DOT, OUTER_DOT, TERNARY_DOT = "inner dot", "outer dot", "ternary dot"
 """A product of operands that both lie along the sum (each result is a vector of partial sums), any other, and one with
 packed ternary weights (a result's columns are the lanes)."""
-BYTE_MATRIX_DOT, HALF_MATRIX_DOT = "matrix dot of bytes", "matrix dot of halves"
-"""A product that the target's matrix units make, of operands of one or two bytes."""
-_MATRIX_DOTS = {BYTE_MATRIX_DOT: 1, HALF_MATRIX_DOT: 2}
+BYTE_MATRIX_DOT, HALF_MATRIX_DOT, WORD_MATRIX_DOT = (
+    f"matrix dot of {operands}" for operands in ("bytes", "halves", "words")
+)
+"""A product that the target's matrix units make, of operands of one, two or four bytes."""
+_MATRIX_DOTS = {BYTE_MATRIX_DOT: 1, HALF_MATRIX_DOT: 2, WORD_MATRIX_DOT: 4}
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +32,7 @@ class Blocks:
 def dot_kind(target: Target, left: DType, right: DType, *, inner: bool = False) -> str:
     """The kind of a product of these dtypes; `inner`: both operands lie along the sum."""
     if any(unit.operand is left and (right.is_ternary or right is left) for unit in target.matrices):
-        return BYTE_MATRIX_DOT if left.nbytes == 1 else HALF_MATRIX_DOT
+        return next(kind for kind, nbytes in _MATRIX_DOTS.items() if nbytes == left.nbytes)
     if right.is_ternary:
         return TERNARY_DOT
     return INNER_DOT if inner else OUTER_DOT
