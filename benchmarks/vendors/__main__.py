@@ -19,12 +19,11 @@ from pathlib import Path
 
 import click
 
-from benchmarks.vendors.gallery import Entry, gallery, problems
+from benchmarks.vendors.gallery import Entry, gallery, models_named, problems
 from benchmarks.vendors.lab import Lab, lab_file, missing_reason
 from benchmarks.vendors.page import page
 from tritloom.codegen.errors import TritloomError
 from tritloom.models.programs import Sizes
-from tritloom.models.shapes import find_shape
 
 MODELS = ("125m", "1b", "2b-4t")
 
@@ -34,7 +33,7 @@ def _one(models: tuple[str, ...], sizes: Sizes, gpu: str) -> list[Entry] | str:
     file = lab_file()
     assert file is not None
     try:
-        return gallery(Lab(file), gpu, {name: find_shape(name) for name in models}, sizes)
+        return gallery(Lab(file), gpu, models_named(models), sizes)
     except TritloomError as error:
         return str(error)
 

@@ -11,6 +11,23 @@ from tritloom.codegen.targets import target as find_target
 from tritloom.models.config import ModelConfig
 from tritloom.models.kernels import Compiled, kernels_of
 from tritloom.models.programs import Sizes
+from tritloom.models.shapes import find_shape
+
+LAYERS = 2
+"""Of a model that stands beside a whole one: further layers repeat the kernels of these. (The sum of all gradients'
+squares has kernels of its own for many layers; they are those of the whole model.)"""
+
+
+def models_named(names: Sequence[str]) -> dict[str, ModelConfig]:
+    """The configs of models by name: the first with all its layers, the others with as many as have kernels of their
+    own. Raises ConfigError."""
+    found = {name: find_shape(name) for name in names}
+    return {
+        name: config
+        if number == 0
+        else replace(config, num_hidden_layers=min(LAYERS, config.num_hidden_layers))
+        for number, (name, config) in enumerate(found.items())
+    }
 
 
 @dataclass(frozen=True, slots=True)

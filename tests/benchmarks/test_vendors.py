@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import functools
-from dataclasses import replace
 
 import pytest
 
 from benchmarks.vendors.figures import DRIVERS, Figures, driver_of
-from benchmarks.vendors.gallery import Entry, gallery, problems
+from benchmarks.vendors.gallery import Entry, gallery, models_named, problems
 from benchmarks.vendors.lab import Job, Lab, Outcome, _outcomes, lab_file
 from benchmarks.vendors.page import page
 from tritloom.codegen import gpus
+from tritloom.codegen.targets import target as find_target
 from tritloom.models.config import ModelConfig
-from tritloom.models.kernels import Compiled
+from tritloom.models.kernels import Compiled, kernels_of
 from tritloom.models.programs import Sizes
 from tritloom.models.shapes import SHAPES
 
@@ -22,10 +22,9 @@ SPIRV = (
     *("amd-navi10", "amd-navi21", "amd-navi31", "amd-gfx1201", "nvidia-turing", "nvidia-ampere"),
 )
 OPENCL = ("bmg", "dg2", "mtl", "tgllp")
-MODELS = {"125m": SHAPES["125m"]}
-LARGER = {name: replace(SHAPES[name], num_hidden_layers=2) for name in ("1b", "2b-4t")}
-"""With two layers: more repeat their kernels. (The sum of all gradients' squares has a few of its own for many layers;
-they are those of the 125M model.)"""
+ALL = models_named(("125m", "1b", "2b-4t"))
+MODELS = {"125m": ALL["125m"]}
+LARGER = {name: ALL[name] for name in ("1b", "2b-4t")}
 
 TURNIP = {
     "subgroup size": 64,
@@ -149,9 +148,18 @@ def test_a_module_that_is_none_fails_alone() -> None:
 
 
 @pytest.mark.slow
+def test_two_layers_have_the_kernels_of_all() -> None:
+    """As `models_named` says: the kernels of a large model are those of two of its layers and of the 125M model."""
+    target = find_target("bmg")
+    whole = {row.name for row in kernels_of("train", SHAPES["1b"], Sizes(), target)}
+    small = {row.name for config in ALL.values() for row in kernels_of("train", config, Sizes(), target)}
+    assert whole <= small
+
+
+@pytest.mark.slow
 @pytest.mark.device("lab")
 @pytest.mark.parametrize("models", [MODELS, LARGER], ids="-".join)
-@pytest.mark.parametrize("gpu", OPENCL)
+@pytest.mark.parametrize("gpu", [*SPIRV, *OPENCL])
 @pytest.mark.xfail(
     reason="attention of heads of 128 and products of two sums take too many registers", strict=False
 )

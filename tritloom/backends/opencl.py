@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import sys
 import threading
 from collections.abc import Sequence
 from functools import cached_property
@@ -46,10 +47,21 @@ MOST_ELEMENTS = 2**31
 """A buffer has fewer: element numbers are 32-bit on the device."""
 SUBGROUP = 16
 """Threads of a subgroup where kernels may require a size: all of Intel's GPUs and its CPU runtime take this one."""
-_INSTALL = (
-    "install the extra (python -m pip install 'tritloom[opencl]') and a driver: "
-    "a GPU's own, or pocl-opencl-icd for a CPU"
-)
+_PACKAGE = "install the extra (python -m pip install 'tritloom[opencl]')"
+
+
+def _driver() -> str:
+    """How to get a driver on this system."""
+    if sys.platform == "darwin":
+        return "use a macOS that has OpenCL: its own driver is the only one there"
+    if sys.platform == "win32":
+        return "install the GPU's driver from its maker, which has OpenCL with it"
+    return (
+        "install a driver: NVIDIA's own, intel-opencl-icd, mesa-opencl-icd or rocm-opencl-icd (AMD), "
+        "pocl-opencl-icd for a CPU (Debian's names)"
+    )
+
+
 _LINE = re.compile(r":(\d+):(?:\d+:)?\s")
 """The place of a message in a compiler's log: clang's form, which most drivers have."""
 
@@ -418,9 +430,9 @@ class OpenCLBackend(Backend):
 
     def missing(self) -> Missing | None:
         if cl is None:
-            return Missing(self.name, "the package pyopencl is not installed", _INSTALL)
+            return Missing(self.name, "the package pyopencl is not installed", f"{_PACKAGE}, and {_driver()}")
         if not self._platforms():
-            return Missing(self.name, "no OpenCL driver is installed", _INSTALL)
+            return Missing(self.name, "no OpenCL driver is installed", _driver())
         if not self.devices():
-            return Missing(self.name, "no OpenCL driver here has a device", _INSTALL)
+            return Missing(self.name, "no OpenCL driver here has a device", _driver())
         return None

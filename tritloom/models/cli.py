@@ -14,8 +14,6 @@ from pathlib import Path
 from typing import Any, ParamSpec
 
 import click
-from rich.console import Console
-from rich.table import Table
 
 from tritloom.codegen.errors import TritloomError
 from tritloom.models.config import PROJECTIONS
@@ -196,16 +194,11 @@ def kernels(program: str, model: str, target: str, out: Path | None, as_json: bo
 
 
 @main.command()
+@click.option("--targets", is_flag=True, help="Also the GPUs that `kernels` makes code for, here or not.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 @_reported
-def devices() -> None:
+def devices(targets: bool, as_json: bool) -> None:
     """List the devices that programs can run on, and what is missing for others."""
-    from tritloom.backends.registry import devices as all_devices
-    from tritloom.backends.registry import missing
+    from tritloom.models.devices import report
 
-    table = Table("name", "device")
-    for device in all_devices():
-        table.add_row(device.name, device.description)
-    console = Console()
-    console.print(table)
-    for absent in missing():
-        console.print(f"{absent.name}: {absent.reason}. {absent.hint}", markup=False)
+    report(targets=targets, as_json=as_json)
