@@ -54,7 +54,7 @@ ENUMERANTS = {
     """,
     "FunctionControl": "None",
     "SelectionControl": "None",
-    "LoopControl": "None Unroll",
+    "LoopControl": "None DontUnroll",
     "MemoryAccess": "None Aligned NonPrivatePointer",
     "FPEncoding": "BFloat16KHR",
     "PackedVectorFormat": "PackedVectorFormat4x8Bit",

@@ -198,7 +198,7 @@ ENUMERANTS: dict[str, dict[str, tuple[int, str]]] = {
     },
     "LoopControl": {
         "None": (0, ""),
-        "Unroll": (1, ""),
+        "DontUnroll": (2, ""),
     },
     "MemoryAccess": {
         "None": (0, ""),

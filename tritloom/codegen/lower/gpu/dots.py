@@ -23,6 +23,8 @@ from tritloom.codegen.lower.gpu.staging import ROWS, Staged, deposit, stage
 from tritloom.codegen.target import Target
 
 _UNROLL = 4
+_ROOM = 96
+"""Registers that a thread must have for several turns' operands at once."""
 
 Operands = tuple[Staged, Staged]
 """The left and the right one in shared memory."""
@@ -124,7 +126,8 @@ class SharedDot(DotStrategy):
         left_at = [left.row(ctx, rows, c) for c in rows.combinations()]
         right_at = [right.row(ctx, columns, c) for c in columns.combinations()]
         before = self.enter(ctx, sums)
-        with b.for_(b.const(0, index), axis.block // self.group, 1, before, unroll=_UNROLL) as loop:
+        turns = _UNROLL if ctx.target.registers >= _ROOM else 1
+        with b.for_(b.const(0, index), axis.block // self.group, 1, before, unroll=turns) as loop:
             left_values = self._read(ctx, left, left_at, loop.variable)
             right_values = self._read(ctx, right, right_at, loop.variable)
             loop.next = [
