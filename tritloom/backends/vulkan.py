@@ -19,9 +19,10 @@ from tritloom.backends.cache import Cache
 from tritloom.backends.checks import check_launch
 from tritloom.backends.guard import Guard
 from tritloom.backends.vulkan_api import VulkanError, install_hint
-from tritloom.backends.vulkan_context import Context, VulkanBuffer
+from tritloom.backends.vulkan_context import STAGING, Context, VulkanBuffer
 from tritloom.backends.vulkan_instance import instance
 from tritloom.backends.vulkan_launch import VulkanExecutable, argument_block, program_count, workgroups
+from tritloom.backends.vulkan_memory import BLOCK
 from tritloom.backends.vulkan_physical import PhysicalDevice, find
 from tritloom.backends.vulkan_pipeline import Module
 from tritloom.backends.vulkan_program import VulkanProgram
@@ -45,6 +46,7 @@ class VulkanDevice(Device):
         self.description = physical.description
         self.target = physical.target(name)
         self.memory_bytes = physical.memory_bytes
+        self.reserved_bytes = STAGING + BLOCK  # the last block of memory is not full
         self._staging = staging
         self._executables: dict[Kernel, VulkanExecutable] = {}
         self._cache = Cache("vulkan")
