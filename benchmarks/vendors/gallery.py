@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from benchmarks.vendors.figures import Figures, driver_of
 from benchmarks.vendors.lab import Job, Lab
+from tritloom.codegen.errors import CompileError
 from tritloom.codegen.targets import target as find_target
 from tritloom.models.config import ModelConfig
 from tritloom.models.kernels import Compiled, kernels_of
@@ -60,20 +61,27 @@ def gallery(
 ) -> list[Entry]:
     """Make and compile a program's kernels of several models; what models share is compiled once.
 
-    Raises CompileError where Tritloom itself cannot make a kernel.
+    A model with a kernel that Tritloom itself cannot make has one entry, which says so.
     """
     target = find_target(gpu)
     kernels: dict[str, Compiled] = {}
     names: dict[str, list[str]] = {}
+    unmade: list[Entry] = []
     for model, config in models.items():
-        for row in kernels_of(program, config, sizes, target):
+        try:
+            rows = kernels_of(program, config, sizes, target)
+        except CompileError as error:
+            none = Compiled(f"(kernels of {model})", "", 0, 0, 0, "", 0, False, b"", "")
+            unmade.append(Entry(gpu, none, (model,), error.message, Figures()))
+            continue
+        for row in rows:
             known = kernels.setdefault(row.name, row)
             kernels[row.name] = replace(known, launches=max(known.launches, row.launches))
             names.setdefault(row.name, []).append(model)
     size = target.subgroup_size if target.has("subgroups") else 0
     jobs = [Job(row.name, row.code, size, row.uses_subgroups) for row in kernels.values()]
     driver = driver_of(gpu)
-    return [
+    return unmade + [
         Entry(
             gpu,
             kernels[outcome.name],

@@ -94,7 +94,7 @@ def _details(gpu: str, rows: Sequence[Entry]) -> Iterator[str]:
         )
         shown = ["" if value is None else f"{value:,}" for value in known]
         if row.error:
-            shown = [f"**{row.error.splitlines()[0][:80]}**", *[""] * 6]
+            shown = [f"**{row.error.splitlines()[0][:160]}**", *[""] * 6]
         yield (
             f"| {kernel.name} | {', '.join(row.models)} | {kernel.threads} | {kernel.shared_bytes:,} | "
             f"{kernel.dot} | {' | '.join(shown)} |"
