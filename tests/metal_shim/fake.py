@@ -311,6 +311,14 @@ class FakeDevice:
         return Pipeline(self, function.kernel), None
 
 
+machine: list[FakeDevice] = []
+"""The GPUs of this machine."""
+
+
+def MTLCopyAllDevices() -> list[FakeDevice]:
+    return list(machine)
+
+
 class Objc:
     """The module `objc`."""
 
