@@ -1,4 +1,4 @@
-"""The command line: `tritloom finetune`, `generate`, `pretrain`, `kernels` and `devices`.
+"""The command line: `tritloom finetune`, `generate`, `pretrain`, `kernels`, `devices` and `doctor`.
 
 An error that is the user's to mend ends a command with one paragraph on stderr and the exit status 1.
 """
@@ -191,6 +191,30 @@ def kernels(program: str, model: str, target: str, out: Path | None, as_json: bo
     from tritloom.models.programs import Sizes
 
     report(program, model, Sizes(**sizes), target, out, as_json)
+
+
+@main.command()
+@_device
+@click.option("--out", type=_file, help="Where the report goes (default: tritloom-doctor-DEVICE.txt).")
+@click.option("--full", is_flag=True, help="Run the test suite's conformance tests too, from a checkout.")
+@_seed
+@_reported
+def doctor(device: str | None, out: Path | None, full: bool, seed: int) -> None:
+    """Try a device, and write a report to send to us. The exit status is 1 if a check fails."""
+    from tritloom.backends.registry import device as find_device
+    from tritloom.models.doctor import describe, examine, machine, report, run_suite
+    from tritloom.models.selftest import checks
+
+    found = find_device(device)
+    click.echo("\n".join([*machine(), *describe(found)]))
+    findings = examine(found, checks(seed), click.echo)
+    passed, suite = run_suite(found, click.echo) if full else (True, "")
+    path = out or Path(f"tritloom-doctor-{found.name.replace(':', '-')}.txt")
+    path.write_text(report(found, findings, suite), encoding="utf-8")
+    failed = sum(bool(one.problem) for one in findings)
+    click.echo(f"{len(findings) - failed} of {len(findings)} checks passed; report: {path}")
+    if failed or not passed:
+        sys.exit(1)
 
 
 @main.command()

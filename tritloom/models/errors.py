@@ -49,3 +49,7 @@ def describe(value: object, limit: int = 80) -> str:
 
 class TrainingError(TritloomError):
     """Training that cannot go on: a loss that is no number, or settings that contradict each other."""
+
+
+class DoctorError(TritloomError):
+    """A check of a device that cannot be made here."""
