@@ -116,15 +116,26 @@ kernel void ternary_matmul(
     }
     threadgroup_barrier(mem_flags::mem_threadgroup | mem_flags::mem_device);
     float v_58 = 0.0f;
-    #pragma unroll 4
-    for (int k_3 = 0; k_3 < 16; ++k_3) {
-      const float v_59 = scratch_f32[v_3 + (k_3 * 6)];
-      const float v_60 = scratch_f32_1[v_2 + (k_3 * 20)];
+    #pragma unroll 1
+    for (int k_3 = 0; k_3 < 16; k_3 += 4) {
+      const int i_4 = v_3 + (k_3 * 6);
+      const float v_59 = scratch_f32[i_4];
+      const int i_5 = v_2 + (k_3 * 20);
+      const float v_60 = scratch_f32_1[i_5];
       const float v_61 = fma(v_59, v_60, v_58);
-      v_58 = v_61;
+      const float v_62 = scratch_f32[i_4 + 6];
+      const float v_63 = scratch_f32_1[i_5 + 20];
+      const float v_64 = fma(v_62, v_63, v_61);
+      const float v_65 = scratch_f32[i_4 + 12];
+      const float v_66 = scratch_f32_1[i_5 + 40];
+      const float v_67 = fma(v_65, v_66, v_64);
+      const float v_68 = scratch_f32[i_4 + 18];
+      const float v_69 = scratch_f32_1[i_5 + 60];
+      const float v_70 = fma(v_68, v_69, v_67);
+      v_58 = v_70;
     }
-    const int v_62 = (int)((uint)total + (f32_to_i32(v_58)));
-    total = v_62;
+    const int v_71 = (int)((uint)total + (f32_to_i32(v_58)));
+    total = v_71;
   }
   threadgroup_barrier(mem_flags::mem_threadgroup | mem_flags::mem_device);
   if (ok_2 && ok) y[(m * arguments.N) + n] = total;

@@ -114,15 +114,26 @@ void ternary_matmul(
     }
     barrier(CLK_LOCAL_MEM_FENCE | CLK_GLOBAL_MEM_FENCE);
     float v_58 = 0.0f;
-    #pragma unroll 4
-    for (int k_3 = 0; k_3 < 16; ++k_3) {
-      const float v_59 = scratch_f32[v_3 + (k_3 * 6)];
-      const float v_60 = scratch_f32_1[v_2 + (k_3 * 20)];
+    #pragma unroll 1
+    for (int k_3 = 0; k_3 < 16; k_3 += 4) {
+      const int i_4 = v_3 + (k_3 * 6);
+      const float v_59 = scratch_f32[i_4];
+      const int i_5 = v_2 + (k_3 * 20);
+      const float v_60 = scratch_f32_1[i_5];
       const float v_61 = multiply_add(v_59, v_60, v_58);
-      v_58 = v_61;
+      const float v_62 = scratch_f32[i_4 + 6];
+      const float v_63 = scratch_f32_1[i_5 + 20];
+      const float v_64 = multiply_add(v_62, v_63, v_61);
+      const float v_65 = scratch_f32[i_4 + 12];
+      const float v_66 = scratch_f32_1[i_5 + 40];
+      const float v_67 = multiply_add(v_65, v_66, v_64);
+      const float v_68 = scratch_f32[i_4 + 18];
+      const float v_69 = scratch_f32_1[i_5 + 60];
+      const float v_70 = multiply_add(v_68, v_69, v_67);
+      v_58 = v_70;
     }
-    const int v_62 = total + (f32_to_i32(v_58));
-    total = v_62;
+    const int v_71 = total + (f32_to_i32(v_58));
+    total = v_71;
   }
   barrier(CLK_LOCAL_MEM_FENCE | CLK_GLOBAL_MEM_FENCE);
   if (ok_2 && ok) y[(m * N) + n] = total;

@@ -406,7 +406,7 @@ class CPrinter(ABC):
             self.text[phi.inside] = self.text[phi.after] = variable
         counter = self.fresh(loop.variable.name or "k")
         self.text[loop.variable] = counter
-        if loop.unroll > 1:
+        if loop.unroll > 1 or self.text[loop.stop].isdecimal():  # else no compiler lays out its turns
             self.line(f"#pragma unroll {loop.unroll}")
         start, stop, step = self.bare(loop.start), self.text[loop.stop], self.bare(loop.step)
         advance = f"++{counter}" if step == "1" else f"{counter} += {step}"

@@ -125,11 +125,6 @@ class _Emitter:
         self.interface: list[Id] = []
         instructions = [s for s in function.body.walk() if isinstance(s, Instruction)]
         self.ops = {instruction.op for instruction in instructions}
-        self.constants = {
-            one.result: one.attribute
-            for one in function.body.walk()
-            if isinstance(one, Instruction) and one.op is Op.CONST
-        }
         self.in_subgroups = bool(self.ops & _IN_SUBGROUPS) or self.ctx.matrices
         self.parts = {i.attribute for i in instructions if i.op is Op.THREAD}
         self.arguments = {i.attribute: Id(0) for i in instructions if i.op is Op.SIZE}
@@ -405,18 +400,11 @@ class _Emitter:
                 module.label(value, phi.inside.name)
         signed = loop.variable.dtype.kind is Kind.INT
         goes_on = module.op("OpSLessThan" if signed else "OpULessThan", self.types.bool_, counter, stop)
-        # Drivers take "Unroll" as all turns, which leaves too few registers: the turns in a row are laid out here.
-        turns = self.turns(loop)
-        module.effect("OpLoopMerge", after, onward, "DontUnroll")
+        module.effect("OpLoopMerge", after, onward, "None" if loop.unroll > 1 else "DontUnroll")
         module.effect("OpBranchConditional", goes_on, inside, after)
         ctx.begin(inside)
         self.body(loop.body)
         nexts = [ctx.value(phi.next) for phi in loop.phis]
-        for _ in range(turns - 1):
-            counter = ctx.values[loop.variable] = module.op("OpIAdd", self.types.u32, counter, step)
-            ctx.values.update(zip((phi.inside for phi in loop.phis), nexts))
-            self.body(loop.body)
-            nexts = [ctx.value(phi.next) for phi in loop.phis]
         module.effect("OpBranch", onward)
         ctx.begin(onward)
         counter_line.operands += [module.op("OpIAdd", self.types.u32, counter, step), onward]
@@ -424,14 +412,6 @@ class _Emitter:
             line.operands += [value, onward]
         module.effect("OpBranch", header)
         ctx.begin(after)
-
-    def turns(self, loop: For) -> int:
-        """How many turns of a loop stand in a row: what it wishes for, if they are known and a multiple of that."""
-        start, stop, step = (self.constants.get(bound) for bound in (loop.start, loop.stop, loop.step))
-        if loop.unroll < 2 or start is None or stop is None or step is None:
-            return 1
-        count = len(range(int(start), int(stop), int(step)))
-        return loop.unroll if count and count % loop.unroll == 0 else 1
 
     def condition(self, statement: IfElse) -> None:
         ctx, module = self.ctx, self.module

@@ -208,7 +208,8 @@ class For:
     body: Body
     phis: list[Phi] = field(default_factory=list)
     unroll: int = 1
-    """A wish: how many turns to lay out in a row."""
+    """How many turns the compiler that comes after may lay out in a row; 1 asks it to leave the loop as it is, since
+    more turns at once need more registers."""
 
 
 @dataclass(eq=False, slots=True)

@@ -23,8 +23,6 @@ from tritloom.codegen.lower.gpu.staging import ROWS, Staged, deposit, stage
 from tritloom.codegen.target import Target
 
 _UNROLL = 4
-_ROOM = 96
-"""Registers that a thread must have for several turns' operands at once."""
 
 Operands = tuple[Staged, Staged]
 """The left and the right one in shared memory."""
@@ -125,24 +123,38 @@ class SharedDot(DotStrategy):
         left_of, right_of = result.positions(rows.axes), result.positions(columns.axes)
         left_at = [left.row(ctx, rows, c) for c in rows.combinations()]
         right_at = [right.row(ctx, columns, c) for c in columns.combinations()]
-        before = self.enter(ctx, sums)
-        turns = _UNROLL if ctx.target.registers >= _ROOM else 1
-        with b.for_(b.const(0, index), axis.block // self.group, 1, before, unroll=turns) as loop:
-            left_values = self._read(ctx, left, left_at, loop.variable)
-            right_values = self._read(ctx, right, right_at, loop.variable)
-            loop.next = [
-                self.product(ctx, total, left_values[i], right_values[j])
-                for total, i, j in zip(loop.values, left_of, right_of, strict=True)
-            ]
+        steps = axis.block // self.group
+        turns = self.turns(steps, len(left_at) + len(right_at), ctx.target)
+        totals = self.enter(ctx, sums)
+        with b.for_(b.const(0, index), steps, turns, totals) as loop:
+            totals = loop.values
+            for turn in range(turns):
+                left_values = self._read(ctx, left, left_at, loop.variable, turn)
+                right_values = self._read(ctx, right, right_at, loop.variable, turn)
+                totals = [
+                    self.product(ctx, total, left_values[i], right_values[j])
+                    for total, i, j in zip(totals, left_of, right_of, strict=True)
+                ]
+            loop.next = totals
         return self.leave(ctx, sums, loop.results)
 
     def finish(self, ctx: Context, dot: Dot, sums: Sequence[Register]) -> list[Register]:
         return list(sums)
 
-    def _read(self, ctx: Context, staged: Staged, rows: list[Register], step: Register) -> list[Register]:
+    def turns(self, steps: int, reads: int, target: Target) -> int:
+        """How many steps stand in a row: a divisor of all, of which a quarter of the registers holds what they read."""
+        turns = _UNROLL
+        while turns > 1 and (steps % turns or turns * reads > target.registers // 4):
+            turns //= 2
+        return turns
+
+    def _read(
+        self, ctx: Context, staged: Staged, rows: list[Register], step: Register, turn: int
+    ) -> list[Register]:
         b = ctx.builder
         offset = b.mul(step, staged.stride)
-        return [self.widen(ctx, b.load(staged.memory, b.add(row, offset), self.group)) for row in rows]
+        places = [b.add(b.add(row, offset), turn * staged.stride) for row in rows]
+        return [self.widen(ctx, b.load(staged.memory, place, self.group)) for place in places]
 
     @abstractmethod
     def product(self, ctx: Context, total: Register, left: Register, right: Register) -> Register:
