@@ -55,6 +55,11 @@ class Target:
     """GPU: what its matrix units do, best first."""
 
     @property
+    def few_registers(self) -> bool:
+        """GPU: whether a thread has so few registers that half the usual blocks suit it better."""
+        return self.registers <= 64
+
+    @property
     def exchange_width(self) -> int:
         """GPU: neighbouring threads that can exchange registers; 1 where none can."""
         return self.subgroup_size if self.has("subgroups") else 1

@@ -37,6 +37,8 @@ from tritloom.dsl.tensor import Tensor, array
 ALIGNED = 64
 """Elements of a row that is a whole number of the widest words, of packed ternary (16 to 32 bits) too."""
 
+_ANY = Target("any", "none")
+
 
 class Kernel(KernelTemplate):
     """A kernel. Call it with arrays or tensors; it returns its outputs."""
@@ -62,8 +64,12 @@ class Kernel(KernelTemplate):
         return sizes_of(self.signature, shapes, caller_location())
 
     def default(self, sizes: Mapping[str, int], target: Target) -> Configuration:
-        """The first value of each tunable parameter."""
-        return {name: tunable.default for name, tunable in self.signature.tunables.items()}
+        """The first value of each tunable parameter; half of it, if that is listed, where registers are few."""
+        found = {}
+        for name, tunable in self.signature.tunables.items():
+            half = tunable.default // 2
+            found[name] = half if target.few_registers and half in tunable.values else tunable.default
+        return found
 
     def build(
         self, configuration: Configuration, sizes: Mapping[str, int], target: Target | None = None
@@ -199,11 +205,12 @@ class ConfiguredKernel:
     kernel: Kernel
     values: dict[str, int]
 
-    def _configuration(self) -> dict[str, int]:
+    def _chosen(self) -> dict[str, int]:
+        """The tunable parameters that were given."""
         tunables = self.kernel.signature.tunables
-        return {name: self.values.get(name, tunable.default) for name, tunable in tunables.items()}
+        return {name: value for name, value in self.values.items() if name in tunables}
 
-    def build(self, sizes: Mapping[str, int] | None = None) -> tile.Kernel:
+    def build(self, sizes: Mapping[str, int] | None = None, target: Target = _ANY) -> tile.Kernel:
         """The tile kernel, for the static dimensions and alignments of `sizes` (or those given to `configure`)."""
         known = {**self.values, **(sizes or {})}
         for name in self.kernel.static:
@@ -213,7 +220,7 @@ class ConfiguredKernel:
                     hint=f"give it one: {self.kernel.name}.configure({name}=64)",
                     location=caller_location(),
                 )
-        return self.kernel.build(self._configuration(), known)
+        return self.kernel.build({**self.kernel.default(known, target), **self._chosen()}, known)
 
     @property
     def ir(self) -> str:
@@ -225,7 +232,8 @@ class ConfiguredKernel:
         from tritloom.codegen.compile import source
         from tritloom.codegen.targets import target as find_target
 
-        return source(self.build(), find_target(target) if isinstance(target, str) else target)
+        found = find_target(target) if isinstance(target, str) else target
+        return source(self.build(target=found), found)
 
     def _bind(self, arguments: Sequence[Any], keywords: Mapping[str, Any]) -> Arguments:
         bound = bind(self.kernel.signature, arguments, keywords, caller_location())
@@ -262,11 +270,11 @@ class ConfiguredKernel:
                 )
             tensors.append(value if isinstance(value, Tensor) else array(value, wanted))
         return _one_or_all(
-            list(call_kernel(self.kernel, tensors, tuple(bound.scalars.values()), self._configuration()))
+            list(call_kernel(self.kernel, tensors, tuple(bound.scalars.values()), self._chosen()))
         )
 
     def _launch(self, bound: Arguments, device: Device) -> Any:
-        built = self.build(bound.sizes)
+        built = self.build(bound.sizes, device.target)
         executable = device.compile(built)
         storages: dict[str, Storage] = {}
         for parameter in self.kernel.tensors:

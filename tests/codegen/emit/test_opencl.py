@@ -69,7 +69,8 @@ def test_two_carried_values_may_change_places() -> None:
     b.store(y, b.const(0, index), b.sub(*loop.results))
     lines = [line.strip() for line in emitted(b.finish()).splitlines()]
     start = next(i for i, line in enumerate(lines) if line.startswith("for ("))
-    first, second = (line.split()[1] for line in lines[start - 2 : start])
+    assert lines[start - 1] == "#pragma unroll 1"
+    first, second = (line.split()[1] for line in lines[start - 3 : start - 1])
     body = lines[start + 1 : lines.index("}", start)]
     values = {first: 1, second: 2}
     for line in body:  # what C does: one assignment after the other

@@ -104,7 +104,10 @@ OPCODES: dict[str, tuple[int, str]] = {
     "OpSUDot": (4452, "IdResultType IdResult IdRef IdRef PackedVectorFormat?"),
     "OpCooperativeMatrixLoadKHR": (4457, "IdResultType IdResult IdRef IdRef IdRef? MemoryAccess?"),
     "OpCooperativeMatrixStoreKHR": (4458, "IdRef IdRef IdRef IdRef? MemoryAccess?"),
-    "OpCooperativeMatrixMulAddKHR": (4459, "IdResultType IdResult IdRef IdRef IdRef CooperativeMatrixOperands?"),
+    "OpCooperativeMatrixMulAddKHR": (
+        4459,
+        "IdResultType IdResult IdRef IdRef IdRef CooperativeMatrixOperands?",
+    ),
 }
 """Each instruction's number and the kinds of its operands."""
 
@@ -220,7 +223,14 @@ ENUMERANTS: dict[str, dict[str, tuple[int, str]]] = {
 
 NUMBERS: dict[str, dict[str, int]] = {
     "Scope": {"Workgroup": 2, "Subgroup": 3},
-    "MemorySemantics": {"AcquireRelease": 8, "UniformMemory": 64, "SubgroupMemory": 128, "WorkgroupMemory": 256, "MakeAvailable": 8192, "MakeVisible": 16384},
+    "MemorySemantics": {
+        "AcquireRelease": 8,
+        "UniformMemory": 64,
+        "SubgroupMemory": 128,
+        "WorkgroupMemory": 256,
+        "MakeAvailable": 8192,
+        "MakeVisible": 16384,
+    },
     "CooperativeMatrixLayout": {"RowMajorKHR": 0, "ColumnMajorKHR": 1},
     "CooperativeMatrixUse": {"MatrixAKHR": 0, "MatrixBKHR": 1, "MatrixAccumulatorKHR": 2},
 }

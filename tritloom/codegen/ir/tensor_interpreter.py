@@ -107,8 +107,7 @@ def _call(node: Node, operands: Sequence[Array]) -> tuple[Array, ...]:
         shapes[parameter.name] = value.shape
         tensors[parameter.name] = _argument(value, parameter.dtype, parameter.mode)
     sizes = template.sizes(shapes)
-    chosen = node.attribute("configuration")
-    configuration = template.default(sizes, _TARGET) if chosen is None else dict(chosen)
+    configuration = {**template.default(sizes, _TARGET), **dict(node.attribute("configuration"))}
     kernel = template.build(configuration, sizes, _TARGET)
     scalars = {s.name: v for s, v in zip(template.scalars, node.attribute("scalars"), strict=True)}
     results = interpret(kernel, tensors, sizes, scalars)

@@ -452,8 +452,7 @@ def kernel_rule(inputs: Inputs, p: Parameters, location: Location) -> Typed:
         raise ShapeError(
             f"kernel `{template.name}` has no output", hint="declare one with tl.out", location=location
         )
-    configuration = p.get("configuration")
-    chosen = None if configuration is None else tuple(sorted(configuration.items()))
+    chosen = tuple(sorted((p.get("configuration") or {}).items()))
     shape, dtype = results[0]
     return Typed(
         shape, dtype, {"template": template, "configuration": chosen, "scalars": rounded, "results": results}

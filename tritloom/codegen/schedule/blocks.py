@@ -42,7 +42,7 @@ def table(target: Target, kind: str, height: int, width: int = 1) -> Blocks:
     """The blocks for a kind of kernel with `height` rows of `width` columns."""
     if kind in _MATRIX_DOTS:
         return _matrix(target, _MATRIX_DOTS[kind], height, width)
-    return _cpu(target, kind, height) if target.emitter in ("llvm", "none") else _gpu(kind, height)
+    return _cpu(target, kind, height) if target.emitter in ("llvm", "none") else _gpu(target, kind, height)
 
 
 def _cpu(target: Target, kind: str, height: int) -> Blocks:
@@ -75,8 +75,10 @@ _GPU: Mapping[str, Blocks] = {
 }
 
 
-def _gpu(kind: str, height: int) -> Blocks:
+def _gpu(target: Target, kind: str, height: int) -> Blocks:
     most = _GPU[kind]
+    if target.few_registers and kind in (INNER_DOT, OUTER_DOT, TERNARY_DOT):
+        most = Blocks(most.rows // 2, most.columns // 2, most.loop // 2)
     return Blocks(min(most.rows, fit(height, most.rows)), most.columns, most.loop)
 
 

@@ -289,8 +289,7 @@ class Planner:
         for name, number in outs:
             bound[name] = self._result(node, items.get(number), number, remaining)
         sizes = template.sizes(shapes)
-        chosen = node.attribute("configuration")
-        configuration = template.default(sizes, self._target) if chosen is None else dict(chosen)
+        configuration = {**template.default(sizes, self._target), **dict(node.attribute("configuration"))}
         kernel = template.build(configuration, sizes, self._target)
         values = dict(zip((s.name for s in template.scalars), node.attribute("scalars"), strict=True))
         launch = Launch(

@@ -37,8 +37,10 @@ Key = tuple[Op, MachineType, tuple[Register, ...], str]
 class ScopedBuilder(MachineBuilder):
     """Builds a thread's code."""
 
-    def __init__(self, name: str):
+    def __init__(self, name: str, *, hoists: bool = True):
+        """`hoists`: put operations into the outermost body that has their operands."""
         super().__init__(name)
+        self._hoists = hoists
         self._home: dict[Register, Body] = {}
         self._made: dict[int, dict[Key, Register]] = {}
         self._numbers: dict[Register, int] = {}
@@ -75,7 +77,12 @@ class ScopedBuilder(MachineBuilder):
             known = self._made.get(id(body), {}).get(key)
             if known is not None:
                 return known
-        moves = op not in _STAY and not type.dtype.is_float and not any(a.dtype.is_float for a in args)
+        moves = (
+            self._hoists
+            and op not in _STAY
+            and not type.dtype.is_float
+            and not any(a.dtype.is_float for a in args)
+        )
         if op is Op.ADD and any(arg in self._numbers for arg in args):
             moves = False  # an offset: free where it is used, a register where it is not
         body = self._bodies[max(map(self._depth, args), default=0)] if moves else self._bodies[-1]

@@ -59,7 +59,8 @@ class Context:
         self.kernel = kernel
         self.target = target
         self.plan = plan
-        self.builder = ScopedBuilder(kernel.name)
+        # With few registers addresses and masks are made where they are used: anew in each turn, but never spilled.
+        self.builder = ScopedBuilder(kernel.name, hoists=not target.few_registers)
         self.shared = SharedMemory(self.builder, slots)
         self.memories: dict[Buffer, Memory] = {}
         self.contended: dict[Load | Store, Hashable] = {}

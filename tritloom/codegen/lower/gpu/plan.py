@@ -280,7 +280,9 @@ def choose(kernel: Kernel, target: Target) -> LayoutPlan:
     bounded = frozenset(loop.axis for loop in loops if loop.start is not None or loop.stop is not None)
     if tiling is None:
         most = min(target.max_threads, MOST_THREADS)
-        grids = list(_grids(target.exchange_width, most))
+        # With few registers a tile is dealt to as many threads as there are, whatever its copies cost.
+        least = 1 << (most.bit_length() - 1) if target.few_registers else target.exchange_width
+        grids = list(_grids(least, most))
     else:
         grids = [(tx, tiling.threads // tx) for tx in _powers_down(tiling.threads)]
     weights: Counter[Axis] = Counter()
