@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import hashlib
+import importlib.util
 import os
 import re
 import shutil
@@ -75,6 +76,8 @@ class Kernel:
 
 def missing_reason() -> str | None:
     """Why the shim cannot be used here, or None."""
+    if importlib.util.find_spec("clang") is None:
+        return "libclang is not installed (python -m pip install libclang)"
     return None if shutil.which(COMPILER) else f"no program {COMPILER} (apt-get install clang-19)"
 
 

@@ -136,7 +136,9 @@ class PhysicalDevice:
     def description(self) -> str:
         """Name, driver, version of Vulkan and memory."""
         version = ".".join(map(str, self.version[:2]))
-        memory = f"{self.memory_bytes / (1 << 30):.1f} GiB"
+        # Of the whole heap: what is free now changes, and a device keeps its description.
+        local = [one.heap_bytes for one in self.memory_types if one.flags & DEVICE_LOCAL]
+        memory = f"{max(local, default=0) / (1 << 30):.1f} GiB"
         return f"{self.name} ({KINDS.get(self.kind, 'other')}, {self.driver}, Vulkan {version}, {memory})"
 
     @cached_property
