@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import linecache
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,8 @@ from tritloom.codegen.ir.ternary import TernaryArray
 from tritloom.codegen.ir.tile import If, Let, Load, Loop
 from tritloom.codegen.ir.tile_interpreter import UnwrittenError
 from tritloom.codegen.ir.tile_verifier import verify
+from tritloom.codegen.target import Target
+from tritloom.codegen.targets import target as find_target
 from tritloom.dsl import language as tl
 from tritloom.dsl.grad import grad
 from tritloom.dsl.inline import inline
@@ -502,3 +505,20 @@ def test_tensors_of_two_devices() -> None:
     reference, other = registry.device("reference"), ReferenceDevice()
     with pytest.raises(DeviceError, match="`ids` of `scaled_exp` is on reference"):
         scaled_exp(array(floats(2, 3), reference), array(np.zeros(2, np.int32), other))
+
+
+def test_defaults_by_sizes_and_target() -> None:
+    @kernel
+    def copied(
+        x: tl.f32["N"], y: tl.out(tl.f32["N"]), BN: int = tl.tunable(64), BM: int = tl.tunable(4)
+    ) -> None:
+        (N,) = x.shape
+        n = tl.programs(N, BN)
+        y[n] = x[n]
+
+    @copied.defaults
+    def _(sizes: Mapping[str, int], target: Target) -> dict[str, int]:
+        return {"BN": 8 if target.max_threads > 1 else min(sizes["N"], 32)}
+
+    assert copied.default({"N": 5}, find_target("cpu")) == {"BN": 5, "BM": 4}
+    assert copied.default({"N": 99}, find_target("bmg")) == {"BN": 8, "BM": 4}

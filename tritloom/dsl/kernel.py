@@ -52,6 +52,7 @@ class Kernel(KernelTemplate):
         self._contiguous = {tensor.dims[-1] for tensor in self.tensors if tensor.dims} - self.static
         self._built: dict[Hashable, tile.Kernel] = {}
         self._gradient: Callable[..., Any] | None = None
+        self._defaults: Callable[[Mapping[str, int], Target], Mapping[str, int]] | None = None
         functools.update_wrapper(self, function)
 
     def __repr__(self) -> str:
@@ -64,12 +65,15 @@ class Kernel(KernelTemplate):
         return sizes_of(self.signature, shapes, caller_location())
 
     def default(self, sizes: Mapping[str, int], target: Target) -> Configuration:
-        """The first value of each tunable parameter; half of it, if that is listed, where registers are few."""
+        """The first value of each tunable parameter; half of it, if that is listed, where registers are few.
+
+        Or what the function under `@defaults` gives.
+        """
         found = {}
         for name, tunable in self.signature.tunables.items():
             half = tunable.default // 2
             found[name] = half if target.few_registers and half in tunable.values else tunable.default
-        return found
+        return {**found, **self._defaults(sizes, target)} if self._defaults else found
 
     def build(
         self, configuration: Configuration, sizes: Mapping[str, int], target: Target | None = None
@@ -127,6 +131,16 @@ class Kernel(KernelTemplate):
         signature, None for one that has none.
         """
         self._gradient = function
+        return function
+
+    def defaults(
+        self, function: Callable[[Mapping[str, int], Target], Mapping[str, int]]
+    ) -> Callable[[Mapping[str, int], Target], Mapping[str, int]]:
+        """Choose the values of tunable parameters by sizes and target: `@k.defaults` above `def _(sizes, target)`.
+
+        `sizes` are those of the dimensions by name. What it does not name keeps its default.
+        """
+        self._defaults = function
         return function
 
     # for users

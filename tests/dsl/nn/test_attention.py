@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 import tritloom as tl
 from tests.dsl.nn.compositions import causal_attention
 from tests.support import device_named
+from tritloom.codegen.targets import target
+from tritloom.dsl.nn.attention import attention
 
 nn = tl.nn
 
@@ -121,3 +123,20 @@ def test_shapes_that_do_not_fit(q: Any, k: Any, offset: Any, message: str) -> No
     start = None if offset is None else tl.array(np.array(offset, np.int32), device)
     with pytest.raises(tl.ShapeError, match=message):
         nn.causal_attention(tl.array(np.zeros(q, np.float32), device), keys, keys, offset=start)
+
+
+@pytest.mark.parametrize(
+    ("name", "head", "queries", "keys"),
+    [
+        ("cpu:avx2", 128, 16, 32),
+        ("nvidia-hopper", 128, 16, 32),  # room for wide heads
+        ("adreno-830", 64, 16, 32),
+        ("adreno-830", 128, 8, 32),  # 32 KiB of shared memory
+        ("dg2", 64, 8, 16),  # 64 registers
+        ("mali-g610", 128, 2, 8),
+    ],
+)
+def test_blocks_suit_the_target(name: str, head: int, queries: int, keys: int) -> None:
+    sizes = {"B": 1, "T": 128, "H": 4, "D": head, "S": 128, "G": 1}
+    assert attention.default(sizes, target(name)) == {"BT": queries, "BS": keys}
+    assert attention.default(sizes | {"T": 1}, target(name))["BT"] == 1

@@ -7,16 +7,21 @@ probabilities again from it. Dao et al., "FlashAttention", arXiv:2205.14135.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Mapping
 
 import tritloom.dsl.functions as F
 import tritloom.dsl.language as tl
 from tritloom.codegen.errors import DTypeError, ShapeError, caller_location
 from tritloom.codegen.ir.dtypes import f32, i32
+from tritloom.codegen.target import Target
 from tritloom.dsl.kernel import GradientContext, kernel
 from tritloom.dsl.tensor import Tensor
 
-_ROWS = 16
-"""Queries that a program takes at once."""
+_WIDE = 64
+"""Numbers of a head for which the usual blocks were chosen."""
+_ROOM = 48 << 10
+"""Shared memory, and registers of a thread, with which the usual blocks do for twice as many too."""
+_REGISTERS = 128
 
 
 @kernel
@@ -119,7 +124,7 @@ def attention_key_gradient(
     first = tl.max(tl.min(s, s) - offset[0], 0)
     to_keys = tl.zeros(b, s, g, d)
     to_values = tl.zeros(b, s, g, d)
-    for r in range(H // G):
+    for r in tl.blocks(H // G, 1):
         h = g * (H // G) + r
         for t in tl.blocks(T, BT, start=first):
             query = q[b, t, h, d]
@@ -127,19 +132,37 @@ def attention_key_gradient(
             seen = s <= t + offset[0]
             p = tl.where(seen, tl.exp(tl.dot(query, keys, d) - normaliser[b, t, h]), 0.0)
             change = p * (tl.dot(upstream, values, d) - shift[b, t, h])
-            to_values = to_values + tl.dot(p, upstream, t)
-            to_keys = to_keys + tl.dot(change, query, t)
+            to_values = to_values + tl.sum(tl.dot(p, upstream, t), r)
+            to_keys = to_keys + tl.sum(tl.dot(change, query, t), r)
     dk[b, s, g, d] = to_keys * scale
     dv[b, s, g, d] = to_values
+
+
+def _blocks(rows: int, columns: int) -> Callable[[Mapping[str, int], Target], dict[str, int]]:
+    """Queries and keys that a program holds: a half or a quarter of `rows` and `columns` where a thread has few
+    registers, half the queries of wide heads where there is little room, and no more queries than there are."""
+
+    def choose(sizes: Mapping[str, int], target: Target) -> dict[str, int]:
+        share = 1 if target.registers > 64 else 2 if target.registers > 32 else 4
+        cramped = target.max_threads > 1 and (target.registers < _REGISTERS or target.shared_bytes < _ROOM)
+        narrower = 2 if cramped and sizes.get("D", 1) > _WIDE else 1
+        queries = rows // share // narrower
+        return {"BT": min(queries, 1 << (sizes.get("T", queries) - 1).bit_length()), "BS": columns // share}
+
+    return choose
+
+
+attention.defaults(_blocks(16, 32))
+attention_query_gradient.defaults(_blocks(16, 32))
+attention_key_gradient.defaults(_blocks(32, 16))
 
 
 @attention.vjp
 def _(context: GradientContext, dout: Tensor, dnormaliser: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     shift = (dout * context.out).sum(-1) - dnormaliser
     given = (context.q, context.k, context.v, context.offset, dout, context.normaliser, shift, context.scale)
-    rows = _rows(dout.shape[1])
     dk, dv = attention_key_gradient(*given)
-    return attention_query_gradient(*given, BT=rows), dk, dv
+    return attention_query_gradient(*given), dk, dv
 
 
 def causal_attention(q: Tensor, k: Tensor, v: Tensor, offset: Tensor | None = None) -> Tensor:
@@ -157,17 +180,8 @@ def causal_attention(q: Tensor, k: Tensor, v: Tensor, offset: Tensor | None = No
         v.cast(f32),
         start,
         1 / math.sqrt(q.shape[3]),
-        BT=_rows(q.shape[1]),
     )
     return results[0]
-
-
-def _rows(tokens: int) -> int:
-    """How many queries a program takes: a power of two, no more than there are."""
-    rows = 1
-    while rows < min(tokens, _ROWS):
-        rows *= 2
-    return rows
 
 
 def _check(q: Tensor, k: Tensor, v: Tensor, offset: Tensor | None) -> None:
