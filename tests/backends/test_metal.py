@@ -3,6 +3,7 @@ is tests/conformance's."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import numpy as np
@@ -168,10 +169,11 @@ def test_a_profile_has_a_time_for_each_launch(device: MetalDevice) -> None:
 
 
 def test_threads_that_part_are_an_error_of_the_device() -> None:
-    """Not what the lowering makes: a source with its barriers under a condition."""
+    """Not what the lowering makes: a source with its barriers in both branches of a condition."""
     device = new_device(fake.FakeDevice(apple=False))
     executable = device.compile(row_sums())
-    broken = executable.source.replace("threadgroup_barrier", "if (thread_number < 3) threadgroup_barrier")
+    barrier = re.compile(r"threadgroup_barrier\(.*?\);")
+    broken = barrier.sub(r"if (thread_number < 3) \g<0> else\n\g<0>", executable.source)
     executable.pipeline = device.build(broken, executable.kernel.name)
     x, y = device.upload(np.ones((4, 128), np.float32)), device.allocate(16)
     device.launch(executable, [x, y], {"M": 4, "K": 128})

@@ -1,7 +1,7 @@
 """Compiles emitted Metal as C++ for this CPU, and runs it with the fibers of `runtime.cpp`.
 
 What is checked besides: types and address spaces (`spaces`), bounds of arrays, overflow of signed integers, shifts and
-divisions, alignment, the places where threads meet. Threadgroup memory begins as 0xff.
+divisions, alignment, the places where threads meet, and races (`races.cpp`). Threadgroup memory begins as 0xff.
 """
 
 from __future__ import annotations
@@ -27,10 +27,13 @@ COMPILER = "clang++-19"
 _FLAGS = ["-std=c++17", "-fPIC", "-march=native", "-ffp-contract=off", "-fno-exceptions", "-fno-rtti", "-w"]
 _CHECKS = [
     "-O0",
-    "-fsanitize=bounds,alignment,signed-integer-overflow,shift,integer-divide-by-zero",
+    "-gline-tables-only",
+    "-fsanitize=bounds,alignment,signed-integer-overflow,shift,integer-divide-by-zero,thread",
     "-fno-sanitize-recover=all",
 ]
+_RUNTIME = ("runtime.cpp", "races.cpp")
 _ARRAY = re.compile(r"alignas\(16\) threadgroup (\w+ \w+\[\d+\];)")
+_CODE = re.compile(r"code (0x[0-9a-f]+)")
 _SIGNATURE = re.compile(r"kernel void (\w+)\((.*?)\)\n\{", re.DOTALL)
 _PARAMETER = re.compile(r"^(?P<type>.*?)(?P<name>\w+) \[\[(?P<attribute>\w+)(?:\((?P<number>\d+)\))?\]\]$")
 _THREADS = re.compile(r"\[\[max_total_threads_per_threadgroup\((\d+)\)\]\]")
@@ -58,12 +61,13 @@ class _Module(ctypes.Structure):
 class Kernel:
     """A compiled source with its one kernel."""
 
-    def __init__(self, name: str, threads: int, library: ctypes.CDLL):
+    def __init__(self, name: str, threads: int, path: Path):
         self.name = name
         self.threads = threads
         """As its attribute says."""
-        self._library = library
-        self._module = _Module.in_dll(library, "shim_module")
+        self._path = path
+        self._library = ctypes.CDLL(str(path))
+        self._module = _Module.in_dll(self._library, "shim_module")
 
     def run(self, buffers: Sequence[int], groups: int, threads: int) -> None:
         """Run all threadgroups on buffers at these addresses, in the order of their numbers. Raises ShimError."""
@@ -71,7 +75,13 @@ class Kernel:
         with _lock:
             told = _runtime().shim_run(ctypes.byref(self._module), pointers, groups, threads)
         if told:
-            raise ShimError(f"{self.name}: {told.decode()}")
+            raise ShimError(f"{self.name}: {_CODE.sub(self._line, told.decode())}")
+
+    def _line(self, code: re.Match[str]) -> str:
+        """The line of the source that a place in its code comes from."""
+        command = ["addr2line", "-e", str(self._path), f"{int(code[1], 16) - 1:#x}"]
+        found = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        return f"line {found.split()[0].rpartition(':')[2]}"
 
 
 def missing_reason() -> str | None:
@@ -102,7 +112,7 @@ def load(source: str) -> Kernel:
         prepared = _prepared()
         _compile(["-x", "c++", *_FLAGS, *_CHECKS, "-include-pch", str(prepared), "-shared", "-"], path, text)
     _runtime()
-    return Kernel(found[1], int(threads[1]), ctypes.CDLL(str(path)))
+    return Kernel(found[1], int(threads[1]), path)
 
 
 def _entry(name: str, parameters: str) -> str:
@@ -147,7 +157,12 @@ def _compile(arguments: list[str], path: Path, text: str = "") -> None:
 
 @functools.cache
 def _folder() -> Path:
-    folder = cache_folder() / "metal-shim"
+    """Of what this state of the shim compiles."""
+    state = hashlib.sha256(repr((_FLAGS, _CHECKS)).encode())
+    for path in sorted(FOLDER.rglob("*")):
+        if path.suffix in ("", ".h", ".cpp") and path.is_file():
+            state.update(path.read_bytes())
+    folder = cache_folder() / "metal-shim" / state.hexdigest()[:16]
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 
@@ -166,7 +181,7 @@ def _runtime() -> ctypes.CDLL:
     """The fibers, where kernels find them by name."""
     path = _folder() / "runtime.so"
     if not path.exists():
-        _compile(["-x", "c++", *_FLAGS, "-O2", "-shared", str(FOLDER / "runtime.cpp")], path)
+        _compile(["-x", "c++", *_FLAGS, "-O2", "-shared", *(str(FOLDER / name) for name in _RUNTIME)], path)
     library = ctypes.CDLL(str(path), mode=ctypes.RTLD_GLOBAL)
     library.shim_run.restype = ctypes.c_char_p
     library.shim_run.argtypes = [

@@ -1,8 +1,9 @@
 // Runs the threads of threadgroups as fibers of one OS thread, and lets them meet.
-#include "shim.h"
+#include "races.h"
 
 #include <cstdio>
 #include <cstring>
+#include <dlfcn.h>
 #include <sys/mman.h>
 #include <vector>
 
@@ -29,7 +30,7 @@ std::vector<shim_subgroup> subgroups;
 void *scheduler;
 const Module *module_;
 void *const *buffers_;
-char message[512];
+char message[1024];
 
 } // namespace
 
@@ -76,6 +77,7 @@ shim_switch:
 static void stop(State state, int line)
 {
   Fiber *self = static_cast<Fiber *>(shim_self);
+  races_settle();
   self->state = state;
   self->line = line;
   shim_switch(&self->stack_pointer, scheduler);
@@ -90,11 +92,15 @@ void shim_meet(int line)
   self->parity ^= 1;
 }
 
+void shim_ordered() { ++shim_self->meetings; }
+
 [[noreturn]] void shim_fail(int line, const char *what)
 {
   Fiber *self = static_cast<Fiber *>(shim_self);
-  if (!message[0])
-    snprintf(message, sizeof message, "line %d: thread %u of threadgroup %u %s", line, self->number, self->group, what);
+  if (!message[0]) {
+    const int length = line ? snprintf(message, sizeof message, "line %d: ", line) : 0;
+    snprintf(message + length, sizeof message - length, "thread %u of threadgroup %u %s", self->number, self->group, what);
+  }
   void *unused;
   shim_switch(&unused, scheduler);
   __builtin_unreachable();
@@ -145,6 +151,14 @@ void shim_multiply(const float *left, const float *right, float *sums, int line)
 
 } // namespace metal
 
+bool shim_is_own(const void *address)
+{
+  const char *place = static_cast<const char *>(address), *stack = static_cast<Fiber *>(shim_self)->stack;
+  const char *first = reinterpret_cast<const char *>(subgroups.data());
+  const char *end = reinterpret_cast<const char *>(subgroups.data() + subgroups.size());
+  return (place >= stack && place < stack + STACK) || (place >= first && place < end);
+}
+
 static void prepare(unsigned threads)
 {
   while (fibers.size() < threads) {
@@ -164,7 +178,8 @@ static void start(unsigned group, unsigned threads)
     Fiber &fiber = fibers[t];
     fiber.subgroup = &subgroups[t / 32];
     fiber.subgroup->threads = (int)(threads - t / 32 * 32 < 32 ? threads - t / 32 * 32 : 32);
-    fiber.group = group, fiber.number = t, fiber.lane = t % 32, fiber.simdgroup = t / 32, fiber.parity = 0;
+    fiber.group = group, fiber.number = t, fiber.lane = t % 32, fiber.simdgroup = t / 32;
+    fiber.meetings = 0, fiber.parity = 0;
     fiber.state = State::READY;
     void **top = reinterpret_cast<void **>(fiber.stack + STACK - 256);
 #if defined(__x86_64__)
@@ -233,6 +248,7 @@ static bool run_group(unsigned threads, bool backwards)
       return complain(fibers[0], fibers[other]), false;
     if (fibers[0].state == State::RETURNED)
       return true;
+    races_barrier();
     for (unsigned t = 0; t < threads; ++t)
       fibers[t].state = State::READY;
   }
@@ -244,10 +260,14 @@ extern "C" const char *shim_run(const Module *module, void *const *buffers, unsi
   module_ = module, buffers_ = buffers;
   message[0] = 0;
   prepare(threads);
+  Dl_info code;
+  dladdr(reinterpret_cast<const void *>(module->entry), &code);
+  races_launch(module->arrays, module->arrays_end, code.dli_fbase);
   for (unsigned group = 0; group < groups; ++group) {
     if (module->arrays)
       memset(module->arrays, 0xff, (size_t)(module->arrays_end - module->arrays));
     start(group, threads);
+    races_group();
     if (!run_group(threads, group % 2))
       return message;
   }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 
@@ -54,7 +56,7 @@ def test_threads_meet() -> None:
         ("y[t] = 2147483647 - t + 2 * t;", "adds integers past their limits"),
         ("y[t] = 1 << (t + 1);", "shifts by more bits than there are"),
         ("y[t] = 1 / (t - 7);", "thread 7 of threadgroup 0 divides by zero"),
-        ("*(device uint4 *)&y[t / 32] = uint4(1u);", "uses a pointer that is not aligned"),
+        ("if (t == 9) *(device uint4 *)&y[1] = uint4(1u);", "uses a pointer that is not aligned"),
         (
             "simdgroup_float8x8 m;\nsimdgroup_load(m, (device const float *)&y[t == 9 ? 4 : 0], 8);",
             "has a matrix at another place",
@@ -75,15 +77,67 @@ def test_what_is_undefined_is_told_with_its_line(body: str, told: str) -> None:
 
 
 def test_threadgroup_memory_begins_as_rubbish() -> None:
-    assert run("y[t] = s[t] + group_number * 0;\ns[t] = 7;", groups=2) == [-1] * 64
+    assert run("if (group_number == 1) y[t] = s[t];\ns[t] = 7;", groups=2) == [-1] * 64
 
 
-def test_a_missing_barrier_shows() -> None:
-    """Threads run in one order and the other by turns, so neither neighbour's store is always there."""
-    below = run(f"s[t] = t;\n{BARRIER}\ns[t] = 2 * t;\ny[t] = s[(t + 1) % 64];", groups=2)
-    assert below != [2 * ((t + 1) % 64) for t in range(64)]
-    above = run(f"s[t] = t;\n{BARRIER}\ns[t] = 2 * t;\ny[t] = s[(t + 63) % 64];", groups=1)
-    assert above != [2 * ((t + 63) % 64) for t in range(64)]
+MEETING = "simdgroup_barrier(mem_flags::mem_threadgroup);"
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        (
+            f"s[t] = t;\n{BARRIER}\ns[t] = 2 * t;\ny[t] =\ns[t ^ 1];",
+            "62 of 0 writes threadgroup 2, 63 read 4",
+        ),
+        ("y[t] = s[t ^ 1];\ns[t] = t;", "1 of 0 reads threadgroup 0, 0 wrote 1"),
+        ("s[0] = 1;", "1 of 0 writes threadgroup 0, 0 wrote 0"),
+        ("y[0] = t / 2;", "2 of 0 writes device 0, 1 wrote 0"),
+        ("y[0] = y[0] + 1;", "1 of 0 reads device 0, 0 wrote 0"),
+        ("if (t == 0) y[0] = (int)group_number;", "0 of 1 writes device 0, another wrote 0"),
+        (
+            f"int kept = y[0];\n{BARRIER}\nif (group_number == 1 && t == 9) y[0] = kept;",
+            "9 of 1 writes device 2, another read 0",
+        ),
+        (f"s[t] = t;\n{MEETING}\ny[t] =\ns[63 - t];", "63 of 0 reads threadgroup 3, 0 wrote 0"),
+        (f"y[t] = s[63 - t];\n{MEETING}\ns[t] = t;", "63 of 0 writes threadgroup 2, 0 read 0"),
+        ("s[t] = t;\nsimd_shuffle_xor(t, 1);\ny[t] =\ns[t ^ 1];", "63 of 0 reads threadgroup 3, 62 wrote 0"),
+    ],
+)
+def test_a_race_is_told_with_both_lines(body: str, told: str) -> None:
+    with pytest.raises(ShimError) as error:
+        run(body, groups=2)
+    found = re.search(
+        r"thread (\d+) of threadgroup (\d) (\w+) (\w+) memory at line (\d+) which (?:thread)?(.*?)(?: threadgroup)? "
+        r"(\w+) at line (\d+)",
+        str(error.value),
+    )
+    assert found is not None, error.value
+    thread, group, does, space, here, other, did, there = map(str.strip, found.groups())
+    assert (
+        f"{thread} of {group} {does} {space} {int(here) - FIRST}, {other} {did} {int(there) - FIRST}" == told
+    )
+
+
+def test_matrices_race_too() -> None:
+    load = "simdgroup_load(m, (threadgroup float *)s, 8);"
+    store = "simdgroup_store(m, (threadgroup float *)s, 8, ulong2(0), true);"
+    with pytest.raises(ShimError, match=r"threadgroup memory at line .* and nothing orders them"):
+        run(f"simdgroup_float8x8 m;\n{load}\n{store}", threads=32)
+    run(f"simdgroup_float8x8 m;\n{load}\n{MEETING}\n{store}", threads=32)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        f"s[t] = t;\n{BARRIER}\nif (group_number == 0) y[t] = s[t ^ 1] + s[t ^ 2];\n{BARRIER}\ns[t] = 0;",
+        f"s[t] = t;\n{MEETING}\nint kept = s[t ^ 1];\n{MEETING}\ns[t] = kept;",
+        "y[t / 2] = t / 2;",
+        f"if (group_number == 1) {{\nint kept = y[t / 2];\n{BARRIER}\ny[t / 2] = kept;\n}}",
+    ],
+)
+def test_what_is_ordered_is_no_race(body: str) -> None:
+    run(body, groups=2)
 
 
 def test_half_a_simdgroup_has_no_matrices() -> None:

@@ -51,6 +51,7 @@ struct shim_subgroup {
 struct shim_thread {
   shim_subgroup *subgroup;
   uint group, number, lane, simdgroup;
+  uint meetings; // at simdgroup_barrier
   int parity;
 };
 
@@ -59,6 +60,8 @@ extern shim_thread *shim_self;
 void shim_barrier(int line);
 // Waits for the threads of the simdgroup. What was put into the buffers of `parity` may be read until the next meeting.
 void shim_meet(int line);
+// What the threads of the simdgroup touched until now is ordered before what they touch next.
+void shim_ordered();
 [[noreturn]] void shim_fail(int line, const char *what);
 }
 
@@ -108,7 +111,11 @@ enum class mem_flags { mem_none = 0, mem_device = 1, mem_threadgroup = 2 };
 constexpr mem_flags operator|(mem_flags a, mem_flags b) { return (mem_flags)((int)a | (int)b); }
 
 inline void threadgroup_barrier(mem_flags, int line = __builtin_LINE()) { shim_barrier(line); }
-inline void simdgroup_barrier(mem_flags, int line = __builtin_LINE()) { shim_meet(line); }
+inline void simdgroup_barrier(mem_flags, int line = __builtin_LINE())
+{
+  shim_meet(line);
+  shim_ordered();
+}
 
 template <class T> inline T simd_shuffle_xor(T value, ushort mask, int line = __builtin_LINE())
 {
