@@ -136,6 +136,31 @@ def test_integer_operations(device: Device, dtype: DType) -> None:
     conforms(device, b.finish(), tensors, {"M": 37})
 
 
+@pytest.mark.parametrize("dtype", INTEGERS, ids=str)
+def test_integers_wrap(device: Device, dtype: DType) -> None:
+    """A result that overflowed is compared as it is: no compiler may take it for one that did not."""
+    b = Builder("wrapping")
+    m = b.program_axis("m", b.size("M"), BLOCK)
+    x, z = b.buffer("x", dtype["M"]), b.buffer("z", dtype["M"])
+    left, right = b.load(x, [m]), b.load(z, [m])
+    made = {
+        "more": b.binary(BinaryOp.GT, b.binary(BinaryOp.ADD, left, 1), left),
+        "sum": b.binary(BinaryOp.LT, b.binary(BinaryOp.ADD, left, right), left),
+        "difference": b.binary(BinaryOp.LT, b.binary(BinaryOp.SUB, left, right), 0),
+        "half": b.binary(BinaryOp.SHR, b.binary(BinaryOp.ADD, left, right), 1),
+        "product": b.binary(BinaryOp.LT, b.binary(BinaryOp.MUL, left, right), right),
+    }
+    if dtype in SIGNED:
+        made["negative"] = b.binary(BinaryOp.LT, b.unary(UnaryOp.NEG, left), 0)
+        made["size"] = b.binary(BinaryOp.LT, b.unary(UnaryOp.ABS, left), 0)
+    for name, value in made.items():
+        b.store(b.buffer(f"y_{name}", value.dtype["M"], Mode.OUT), [m], value)
+    low, high = dtype.limits
+    edges = np.array([low, low + 1, 0, 1, 2, high // 2, high // 2 + 1, high - 1, high]).astype(dtype.numpy)
+    tensors = {"x": np.repeat(edges, len(edges)), "z": np.tile(edges, len(edges))}
+    conforms(device, b.finish(), tensors, {"M": len(edges) ** 2})
+
+
 def test_bools(device: Device) -> None:
     b = Builder("bools")
     m = b.program_axis("m", b.size("M"), BLOCK)

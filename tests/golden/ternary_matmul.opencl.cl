@@ -132,7 +132,7 @@ void ternary_matmul(
       const float v_70 = multiply_add(v_68, v_69, v_67);
       v_58 = v_70;
     }
-    const int v_71 = total + (f32_to_i32(v_58));
+    const int v_71 = (int)((uint)total + (f32_to_i32(v_58)));
     total = v_71;
   }
   barrier(CLK_LOCAL_MEM_FENCE | CLK_GLOBAL_MEM_FENCE);

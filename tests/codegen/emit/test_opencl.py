@@ -99,6 +99,35 @@ def test_products_of_integers_wrap() -> None:
     assert "(int)((uint)v * v)" in emitted(b.finish())
 
 
+def test_sums_of_data_wrap_and_sums_of_places_do_not() -> None:
+    """Signed overflow is undefined in C; where it cannot happen, compilers add to addresses instead."""
+    b = MachineBuilder("wrap")
+    x, y = b.buffer("x", i32), b.buffer("y", i32)
+    b.declare_size("N")
+    b.declare_scalar("seed", i32)
+    t = b.thread()
+    place = b.add(t, b.size("N"))
+    data = b.load(x, b.cast(place, index))
+    with b.for_(0, b.sub(b.size("N"), 2), initials=[b.const(0, i32)]) as loop:
+        b.store(y, b.cast(b.add(loop.variable, 7), index), b.sub(loop.values[0], 1))
+        loop.next = [data]
+    results = [b.sub(data, 3), b.neg(data), b.add(t, b.size("seed")), b.add(t, 1013904223), b.add(t, 1)]
+    for number, result in enumerate(results):
+        b.store(y, b.const(number, index), result)
+    source = emitted(b.finish())
+    for text in ("x[(v + N)]", "k < (N - 2)", "y[(k + 7)]", "y[4] = v + 1;"):
+        assert text in source
+    carried = source.split(" = 0;\n")[0].split()[-1]
+    for text in (
+        f"y[(k + 7)] = (int)((uint){carried} - 1);",
+        "y[0] = (int)((uint)v_2 - 3);",
+        "y[1] = (int)(0u - (uint)v_2);",
+        "y[2] = (int)((uint)v + seed);",
+        "y[3] = (int)((uint)v + 1013904223);",
+    ):
+        assert text in source
+
+
 def test_shared_arrays_and_vectors() -> None:
     b = MachineBuilder("shared")
     y = b.buffer("y", i32)

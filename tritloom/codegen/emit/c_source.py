@@ -461,7 +461,7 @@ class CPrinter(ABC):
         args = [self.text[arg] for arg in instruction.args]
         dtype = type_.dtype
         if op in INFIX:
-            return self.arithmetic(op, args, type_)
+            return self.arithmetic(instruction, args, type_)
         if op in _BITS:
             if dtype.is_bool:
                 symbol = {Op.AND: "&&", Op.OR: "||", Op.XOR: "!="}[op]
@@ -479,10 +479,14 @@ class CPrinter(ABC):
         narrow = type_.lanes == 1 and type_.dtype.is_integer and type_.dtype.bits < 32
         return f"({self.type_name(type_)})({expression})" if narrow else expression
 
-    def arithmetic(self, op: Op, args: list[str], type_: MachineType) -> str:
-        a, b = args
-        wraps = type_.dtype is i32 or (op is Op.SHL and type_.dtype in (i8, i16))
-        if op in self.wrapping and wraps and type_.lanes == 1:
+    def wraps(self, instruction: Instruction) -> bool:
+        """Whether the operation may overflow, so that it is computed unsigned where its dtype is signed."""
+        return instruction.op in self.wrapping
+
+    def arithmetic(self, instruction: Instruction, args: list[str], type_: MachineType) -> str:
+        op, (a, b) = instruction.op, args
+        signed = type_.dtype is i32 or (op is Op.SHL and type_.dtype in (i8, i16))
+        if signed and type_.lanes == 1 and self.wraps(instruction):
             return f"({self.type_name(type_)})((uint){a} {INFIX[op]} {b})"
         return self.narrowed(f"{a} {INFIX[op]} {b}", type_)
 
@@ -491,7 +495,7 @@ class CPrinter(ABC):
         return f"{prefix}{instruction.op.value}({args[0]}, {args[1]})"
 
     def negated(self, instruction: Instruction, args: list[str], type_: MachineType) -> str:
-        if Op.NEG in self.wrapping and type_.dtype is i32 and type_.lanes == 1:
+        if type_.dtype is i32 and type_.lanes == 1 and self.wraps(instruction):
             return f"(int)(0u - (uint){args[0]})"
         return self.narrowed(f"-{args[0]}", type_)
 
@@ -501,7 +505,9 @@ class CPrinter(ABC):
     def absolute(self, instruction: Instruction, args: list[str], type_: MachineType) -> str:
         if type_.dtype.is_float:
             return f"fabs({args[0]})"
-        return f"({self.type_name(type_)})abs({args[0]})"
+        if type_.lanes > 1:
+            raise self.unsupported(instruction.op)
+        return f"({self.type_name(type_)}){self.helper('magnitude')}({args[0]})"
 
     def rsqrt(self, instruction: Instruction, args: list[str], type_: MachineType) -> str:
         return f"1.0f / {self.functions[Op.SQRT]}({self.bare(instruction.args[0])})"

@@ -180,21 +180,15 @@ class _Metal(CPrinter):
     def lane(self, vector: str, number: int) -> str:
         return f"{vector}[{number}]"
 
-    def arithmetic(self, op: Op, args: list[str], type_: MachineType) -> str:
+    def arithmetic(self, instruction: Instruction, args: list[str], type_: MachineType) -> str:
+        op = instruction.op
         if op is Op.REM and type_.dtype.is_float:
             raise self.unsupported(op)
         if type_.lanes > 1 and op in self.wrapping and type_.dtype.is_integer and type_.dtype.limits[0] < 0:
             unsigned = f"u{self.type_name(type_)}"
             operands = f"as_type<{unsigned}>({args[0]}) {INFIX[op]} as_type<{unsigned}>({args[1]})"
             return f"as_type<{self.type_name(type_)}>({operands})"
-        return super().arithmetic(op, args, type_)
-
-    def absolute(self, instruction: Instruction, args: list[str], type_: MachineType) -> str:
-        if type_.dtype.is_float:
-            return super().absolute(instruction, args, type_)
-        if type_.lanes > 1:
-            raise self.unsupported(instruction.op)
-        return f"({self.type_name(type_)}){self.helper('magnitude')}({args[0]})"
+        return super().arithmetic(instruction, args, type_)
 
     def fused(self, instruction: Instruction, args: list[str], type_: MachineType) -> str:
         return f"fma({', '.join(args)})"

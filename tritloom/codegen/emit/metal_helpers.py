@@ -6,11 +6,7 @@ from tritloom.codegen.emit.opencl_helpers import HELPERS as OPENCL
 
 HELPERS: dict[str, str] = {
     **{name: OPENCL[name] for name in ("f32_to_i8", "f32_to_i16", "f32_to_i32", "f32_to_u8", "f32_to_u32")},
-    **{name: OPENCL[name] for name in ("dot4_ss", "dot4_us")},
-    "magnitude": """
-// The least integer stays.
-static inline int magnitude(int value) { return value < 0 ? (int)(0u - (uint)value) : value; }
-""",
+    **{name: OPENCL[name] for name in ("dot4_ss", "dot4_us", "magnitude")},
     "bf16_to_f32": """
 static inline float bf16_to_f32(ushort bits) { return as_type<float>((uint)bits << 16); }
 """,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from tritloom.codegen.emit.c_source import C_WORDS, TYPES, CPrinter, clean_name, workgroup
 from tritloom.codegen.emit.opencl_helpers import HELPERS
-from tritloom.codegen.ir.machine import Function, Instruction, MachineType, Memory, Op, Register, Space
+from tritloom.codegen.ir.machine import For, Function, Instruction, MachineType, Memory, Op, Register, Space
 from tritloom.codegen.lower.math import expand_math
 from tritloom.codegen.target import Target
 
@@ -18,6 +18,8 @@ _WORDS = (
     "get_global_id as_int as_uint as_float as_char4 as_uchar4 vload4 vstore4 mad get_sub_group_id "
     "get_sub_group_local_id sub_group_barrier intel_sub_group_shuffle_xor "
 )
+_LARGE = 1 << 16
+"""Constants of so much are data: no step from one place to another is so long."""
 _SPACES = {Space.GLOBAL: "__global", Space.SHARED: "__local", Space.PRIVATE: "__private"}
 _FUNCTIONS = {
     Op.SQRT: "sqrt",
@@ -43,13 +45,49 @@ def kernel_name(name: str) -> str:
     return clean_name(name, _OpenCL.reserved)
 
 
+def of_data(function: Function) -> frozenset[Register]:
+    """The registers that data goes into: what buffers and scalar arguments hold, or a constant too large for places."""
+    scalars = {name for name, _ in function.scalars}
+    statements = list(function.body.walk())
+    found: set[Register] = set()
+
+    def made_of_data(instruction: Instruction) -> bool:
+        match instruction.op:
+            case Op.LOAD | Op.GATHER | Op.LOAD_WORDS:
+                return True
+            case Op.SIZE:
+                return instruction.attribute in scalars
+            case Op.CONST if isinstance(instruction.attribute, int):
+                return abs(instruction.attribute) >= _LARGE
+            case _:
+                return not found.isdisjoint(instruction.args)
+
+    before = -1
+    while before < len(found):  # what a loop carries comes to its start once more
+        before = len(found)
+        for statement in statements:
+            if isinstance(statement, Instruction):
+                if statement.result is not None and made_of_data(statement):
+                    found.add(statement.result)
+                continue
+            phis = statement.phis if isinstance(statement, For) else statement.merges
+            for phi in phis:
+                if not found.isdisjoint((phi.initial, phi.next, phi.inside)):
+                    found |= {phi.inside, phi.after}
+    return frozenset(found)
+
+
 class _OpenCL(CPrinter):
     language = "OpenCL C"
     reserved = frozenset((C_WORDS + _WORDS).split())
     helpers_text = HELPERS
     spaces = _SPACES
     functions = _FUNCTIONS
-    wrapping = frozenset({Op.MUL})
+    wrapping = frozenset({Op.ADD, Op.SUB, Op.MUL, Op.NEG})
+
+    def __init__(self, function: Function, target: Target):
+        super().__init__(function, target)
+        self.data = of_data(function)
 
     def frame(self, name: str) -> tuple[list[str], list[str]]:
         function, parameters = self.function, []
@@ -92,6 +130,10 @@ class _OpenCL(CPrinter):
 
     def lane(self, vector: str, number: int) -> str:
         return f"{vector}.s{number:x}"
+
+    def wraps(self, instruction: Instruction) -> bool:
+        # Places are below 2^31: sums of them stay signed, so that compilers may add to an address instead.
+        return super().wraps(instruction) and (instruction.op is Op.MUL or instruction.result in self.data)
 
     def fused(self, instruction: Instruction, args: list[str], type_: MachineType) -> str:
         return f"{self.helper('multiply_add')}({', '.join(args)})"

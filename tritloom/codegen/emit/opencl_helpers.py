@@ -30,6 +30,10 @@ HELPERS: dict[str, str] = {
 #define multiply_add(a, b, c) mad(a, b, c)
 #endif
 """,
+    "magnitude": """
+// The least integer stays. (After abs() drivers take it that no number is negative.)
+static inline int magnitude(int value) { return value < 0 ? (int)(0u - (uint)value) : value; }
+""",
     "bf16_to_f32": """
 static inline float bf16_to_f32(ushort bits) { return as_float((uint)bits << 16); }
 """,
