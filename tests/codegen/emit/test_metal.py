@@ -116,6 +116,18 @@ def test_names_of_the_language_are_not_used() -> None:
     assert complaints(text) == []
 
 
+def test_names_of_functions_of_ours_are_not_used() -> None:
+    b = MachineBuilder("magnitude")
+    y = b.buffer("f32_to_i32", i32)
+    zero = b.const(0, index)
+    size = b.abs(b.cast(b.cast(b.load(y, zero), f32), i32))
+    size.name = "magnitude"
+    b.store(y, zero, b.mul(size, size))
+    text = emitted(b.finish())
+    assert complaints(text) == []
+    assert "kernel void magnitude_(" in text
+
+
 def computed(build: Callable[[MachineBuilder], None], words: int, threads: int = 1) -> list[int]:
     """Run a function that writes i32s to its one buffer `y`, on the shim."""
     b = MachineBuilder("computed")

@@ -61,6 +61,21 @@ def test_names_of_the_language_are_not_used() -> None:
     assert kernel_name("3d-map") == "3d_map_"
 
 
+def test_names_of_functions_of_ours_are_not_used() -> None:
+    b = MachineBuilder("magnitude")
+    x = b.buffer("f32_to_i32", f32)
+    b.declare_size("FLT_MAX")
+    at = b.cast(b.size("FLT_MAX"), index)
+    size = b.abs(b.cast(b.load(x, at), i32))
+    size.name = "magnitude"
+    b.store(x, at, b.cast(b.mul(size, size), f32))
+    source = emitted(b.finish())
+    assert "void magnitude_(" in source
+    assert "f32_to_i32_2[FLT_MAX_2]" in source
+    assert "const int magnitude_2 = (int)magnitude(" in source
+    assert kernel_name("clamp") == "clamp_"
+
+
 def test_two_carried_values_may_change_places() -> None:
     b = MachineBuilder("swap")
     y = b.buffer("y", i32)

@@ -52,7 +52,8 @@ C_WORDS = (
     "long register restrict return short signed sizeof static struct switch typedef union unsigned void "
     "volatile while bool true false kernel half uchar ushort uint ulong size_t "
     "abs exp log sqrt rsqrt sin cos tanh floor rint fma fabs fmin fmax min max select dot main "
-    "INFINITY NAN "
+    "INFINITY NAN NULL MAXFLOAT HUGE_VALF FLT_DIG FLT_MAX FLT_MIN FLT_EPSILON FLT_RADIX INT_MAX INT_MIN UINT_MAX "
+    "CHAR_BIT CHAR_MAX CHAR_MIN SHRT_MAX SHRT_MIN LONG_MAX LONG_MIN M_E M_PI M_PI_2 M_PI_4 M_PI_F M_LN2 M_LN10 M_SQRT2 "
 )
 """Names that every dialect, or a kernel of ours, has another use for."""
 INFIX = {Op.ADD: "+", Op.SUB: "-", Op.MUL: "*", Op.DIV: "/", Op.REM: "%", Op.SHL: "<<", Op.SHR: ">>"}

@@ -60,7 +60,7 @@ def metal_name(name: str) -> str:
 
 class _Metal(CPrinter):
     language = "Metal"
-    reserved = frozenset((C_WORDS + _WORDS).split())
+    reserved = frozenset((C_WORDS + _WORDS).split()) | HELPERS.keys()
     helpers_text = HELPERS
     spaces = _SPACES
     functions = _FUNCTIONS

@@ -16,7 +16,12 @@ _WORDS = (
     "global local constant private image1d_t image2d_t image3d_t sampler_t event_t read_only write_only read_write "
     "quad complex imaginary uniform pipe generic vec_step NULL barrier convert printf get_group_id get_local_id "
     "get_global_id as_int as_uint as_float as_char4 as_uchar4 vload4 vstore4 mad get_sub_group_id "
-    "get_sub_group_local_id sub_group_barrier intel_sub_group_shuffle_xor "
+    "get_sub_group_local_id sub_group_barrier intel_sub_group_shuffle_xor char2 char3 char4 uchar2 uchar3 uchar4 "
+    "short2 short3 short4 ushort2 ushort3 ushort4 int2 int3 int4 uint2 uint3 uint4 float2 float3 float4 mul24 mad24 "
+    "mad_hi clamp step smoothstep mix sign length distance cross normalize any all popcount clz ceil trunc round "
+    "exp2 exp10 log2 log10 log1p expm1 pow fmod modf ldexp frexp fract hypot erf asin acos atan atan2 sinh cosh "
+    "remainder isnan isinf isfinite signbit copysign degrees radians rotate upsample bitselect shuffle prefetch "
+    "mem_fence linux unix "
 )
 _LARGE = 1 << 16
 """Constants of so much are data: no step from one place to another is so long."""
@@ -79,7 +84,7 @@ def of_data(function: Function) -> frozenset[Register]:
 
 class _OpenCL(CPrinter):
     language = "OpenCL C"
-    reserved = frozenset((C_WORDS + _WORDS).split())
+    reserved = frozenset((C_WORDS + _WORDS).split()) | HELPERS.keys()
     helpers_text = HELPERS
     spaces = _SPACES
     functions = _FUNCTIONS
