@@ -29,7 +29,9 @@ def emitted(function: Function) -> str:
     [
         (1, f32, "1.0f"),
         (1e-30, f32, "1e-30f"),
-        (16777217.0, f32, "16777217.0f"),
+        (16777217.0, f32, "16777216.0f"),
+        (1.0000000595, f32, "1.0f"),
+        (-1e39, f32, "-INFINITY"),
         (math.inf, f32, "INFINITY"),
         (-math.inf, f32, "-INFINITY"),
         (math.nan, f32, "NAN"),

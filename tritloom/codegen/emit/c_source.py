@@ -17,6 +17,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from typing import ClassVar
 
+import numpy as np
+
 from tritloom.codegen.errors import UnsupportedError
 from tritloom.codegen.ir.dtypes import DType, bf16, bool_, f16, f32, i8, i16, i32, u8, u32
 from tritloom.codegen.ir.machine import (
@@ -98,7 +100,9 @@ def literal(value: float | bool, dtype: DType) -> str:
     if dtype.is_bool:
         return "true" if value else "false"
     if dtype is f32:
-        number = float(value)
+        # Rounded first: nine digits of a number between two may round to the farther one.
+        with np.errstate(over="ignore"):
+            number = float(np.float32(value))
         if math.isnan(number):
             return "NAN"
         if math.isinf(number):
