@@ -78,22 +78,54 @@ def test_names_of_functions_of_ours_are_not_used() -> None:
     assert kernel_name("clamp") == "clamp_"
 
 
-def test_two_carried_values_may_change_places() -> None:
-    b = MachineBuilder("swap")
-    y = b.buffer("y", i32)
-    with b.for_(0, 3, initials=[b.const(1, i32), b.const(2, i32)]) as loop:
-        loop.next = loop.values[::-1]
-    b.store(y, b.const(0, index), b.sub(*loop.results))
-    lines = [line.strip() for line in emitted(b.finish()).splitlines()]
+def turns(source: str) -> tuple[list[str], list[str]]:
+    """The names that a loop carries and its body's lines."""
+    lines = [line.strip() for line in source.splitlines()]
     start = next(i for i, line in enumerate(lines) if line.startswith("for ("))
     assert lines[start - 1] == "#pragma unroll 1"
-    first, second = (line.split()[1] for line in lines[start - 3 : start - 1])
-    body = lines[start + 1 : lines.index("}", start)]
-    values = {first: 1, second: 2}
-    for line in body:  # what C does: one assignment after the other
-        target, source = (part.split()[-1] for part in line.rstrip(";").split(" = "))
-        values[target] = values[source]
-    assert (values[first], values[second]) == (2, 1)
+    return [line.split()[1] for line in lines[start - 3 : start - 1]], lines[
+        start + 1 : lines.index("}", start)
+    ]
+
+
+def test_two_carried_values_may_change_places() -> None:
+    for other in (i32, index):  # which needs no conversion in C
+        b = MachineBuilder("swap")
+        y = b.buffer("y", i32)
+        with b.for_(0, 3, initials=[b.const(1, i32), b.const(2, other)]) as loop:
+            one, two = loop.values
+            loop.next = [b.cast(two, i32), b.cast(one, other)]
+        b.store(y, b.const(0, index), b.sub(loop.results[0], b.cast(loop.results[1], i32)))
+        (first, second), body = turns(emitted(b.finish()))
+        values = {first: 1, second: 2}
+        for line in body:  # what C does: one assignment after the other
+            target, source = (part.split()[-1] for part in line.rstrip(";").split(" = "))
+            values[target] = values[source]
+        assert (values[first], values[second]) == (2, 1)
+
+
+def test_a_lane_of_a_carried_vector_is_that_of_this_turn() -> None:
+    b = MachineBuilder("lane")
+    x = b.buffer("x", f32)
+    zero = b.const(0, index)
+    with b.for_(0, 3, initials=[b.load(x, zero, 2), b.const(0.0, f32)]) as loop:
+        pair, _ = loop.values
+        loop.next = [b.shuffle(pair, pair, [1, 0]), b.extract(pair, 0)]
+    b.store(x, zero, loop.results[1])
+    (pair_name, lane), body = turns(emitted(b.finish()))
+    kept = next(i for i, line in enumerate(body) if line.endswith(f"= {pair_name}.s0;"))
+    assert kept < next(i for i, line in enumerate(body) if line.startswith(f"{pair_name} ="))
+    assert body[-1] == f"{lane} = {body[kept].split()[2]};"
+
+
+@pytest.mark.parametrize(("given", "made", "lanes"), [(f16, bf16, 1), (bf16, f16, 1), (f32, i8, 4)])
+def test_conversions_that_c_does_not_make_as_we_do_are_refused(given: DType, made: DType, lanes: int) -> None:
+    b = MachineBuilder("converted")
+    x, y = b.buffer("x", given), b.buffer("y", made)
+    zero = b.const(0, index)
+    b.store(y, zero, b.cast(b.load(x, zero, lanes), made))
+    with pytest.raises(UnsupportedError, match="`cast`"):
+        emitted(b.finish())
 
 
 def test_bytes_stay_bytes_in_a_choice_and_in_sums() -> None:

@@ -419,13 +419,13 @@ class CPrinter(ABC):
         self.line(f"for ({kind} {counter} = {start}; {counter} < {stop}; {advance}) {{")
         self.depth += 1
         self.body(loop.body)
-        carried = {phi.inside for phi in loop.phis}
         sources = []
-        for phi in loop.phis:
+        for phi, variable in zip(loop.phis, variables, strict=True):
             source = self.text[phi.next]
-            if phi.next in carried and phi.next is not phi.inside:
-                source = self.fresh("carried")
-                self.line(f"const {self.type_name(phi.next.type)} {source} = {self.text[phi.next]};")
+            if source != variable and source.split(".")[0] in variables:  # another's, or a lane of it
+                kept = self.fresh("carried")
+                self.line(f"const {self.type_name(phi.next.type)} {kept} = {source};")
+                source = kept
             sources.append(source)
         for variable, source in zip(variables, sources, strict=True):
             if source != variable:
@@ -539,12 +539,12 @@ class CPrinter(ABC):
         return chosen[0]
 
     def cast(self, instruction: Instruction, args: list[str], type_: MachineType) -> str:
-        source, target = instruction.args[0].dtype, type_.dtype
+        source, target = (i32 if d is index else d for d in (instruction.args[0].dtype, type_.dtype))
         a, bare = args[0], self.bare(instruction.args[0])
-        target = i32 if target is index else target
-        if TYPES[source] == TYPES[target] and source.is_float == target.is_float:
+        if source is target:
             return a
-        if type_.lanes > 1 and {source, target} & {f16, bf16, bool_}:
+        saturates = source is f32 and target.is_integer
+        if type_.lanes > 1 and (saturates or {source, target} & {f16, bf16, bool_}):
             raise self.unsupported(instruction.op)
         if target.is_bool:
             return f"{a} != 0"
@@ -554,7 +554,7 @@ class CPrinter(ABC):
             return f"{self.helper('f32_to_f16' if target is f16 else 'f32_to_bf16')}({bare})"
         if {source, target} & {f16, bf16}:
             raise self.unsupported(instruction.op)
-        if source is f32 and type_.lanes == 1:
+        if saturates:
             return f"{self.helper(f'f32_to_{target.name}')}({bare})"
         return self.convert(a, type_) if type_.lanes > 1 else f"({self.type_name(type_)}){a}"
 
