@@ -22,7 +22,7 @@ OPCODES = """
     Function FunctionEnd Variable Load Store AccessChain Decorate MemberDecorate
     VectorShuffle CompositeConstruct CompositeExtract CompositeInsert
     ConvertFToU ConvertFToS ConvertSToF ConvertUToF UConvert SConvert Bitcast
-    SNegate FNegate IAdd FAdd ISub FSub IMul FMul UDiv SDiv FDiv UMod SRem
+    SNegate FNegate IAdd FAdd ISub FSub IMul FMul UDiv SDiv FDiv UMod
     LogicalEqual LogicalNotEqual LogicalOr LogicalAnd LogicalNot Select
     IEqual INotEqual UGreaterThan SGreaterThan UGreaterThanEqual SGreaterThanEqual ULessThan SLessThan
     ULessThanEqual SLessThanEqual FOrdEqual FUnordNotEqual FOrdLessThan FOrdGreaterThan FOrdLessThanEqual

@@ -181,6 +181,17 @@ def test_integers(op: Op, dtype: DType) -> None:
     computed((dtype,), lambda b, x: b.not_(x))
 
 
+def test_remainders_of_negative_numbers_are_defined() -> None:
+    """Vulkan defines OpSDiv, but not OpSRem of them."""
+    text = computed((i32, i32), lambda b, x, y: b.rem(x, y)).text
+    assert "OpSRem" not in text
+    assert [text.count(opcode) for opcode in ("OpSDiv", "OpIMul", "OpISub")] == [
+        1,
+        2,
+        1,
+    ]  # one of the program's number
+
+
 @pytest.mark.parametrize(
     "op", [Op.SQRT, Op.RSQRT, Op.EXP, Op.LOG, Op.SIN, Op.COS, Op.TANH, Op.FLOOR, Op.ROUND]
 )

@@ -16,7 +16,7 @@ _BINARY: dict[Op, tuple[str, str, str]] = {
     Op.SUB: ("OpFSub", "OpISub", "OpISub"),
     Op.MUL: ("OpFMul", "OpIMul", "OpIMul"),
     Op.DIV: ("OpFDiv", "OpSDiv", "OpUDiv"),
-    Op.REM: ("", "OpSRem", "OpUMod"),
+    Op.REM: ("", "", "OpUMod"),
     Op.AND: ("", "OpBitwiseAnd", "OpBitwiseAnd"),
     Op.OR: ("", "OpBitwiseOr", "OpBitwiseOr"),
     Op.XOR: ("", "OpBitwiseXor", "OpBitwiseXor"),
@@ -68,7 +68,13 @@ def _binary(ctx: Context, instruction: Instruction, result: Register) -> Id:
     type_ = ctx.types.register(result.type)
     if result.dtype.is_bool:
         return ctx.op(_LOGICAL[instruction.op], type_, a, b)
-    opcode = _BINARY[instruction.op][column(result.dtype)]
+    which = column(result.dtype)
+    if (
+        instruction.op is Op.REM and which == 1
+    ):  # under Vulkan OpSRem is undefined where an operand is negative
+        whole = ctx.op("OpIMul", type_, ctx.op("OpSDiv", type_, a, b), b)
+        return ctx.op("OpISub", type_, a, whole)
+    opcode = _BINARY[instruction.op][which]
     if result.dtype.is_float and instruction.op in _EXACT:
         return ctx.exact(opcode, type_, a, b)
     return ctx.op(opcode, type_, a, b)

@@ -59,7 +59,6 @@ OPCODES: dict[str, tuple[int, str]] = {
     "OpSDiv": (135, "IdResultType IdResult IdRef IdRef"),
     "OpFDiv": (136, "IdResultType IdResult IdRef IdRef"),
     "OpUMod": (137, "IdResultType IdResult IdRef IdRef"),
-    "OpSRem": (138, "IdResultType IdResult IdRef IdRef"),
     "OpLogicalEqual": (164, "IdResultType IdResult IdRef IdRef"),
     "OpLogicalNotEqual": (165, "IdResultType IdResult IdRef IdRef"),
     "OpLogicalOr": (166, "IdResultType IdResult IdRef IdRef"),
