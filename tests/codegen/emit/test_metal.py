@@ -18,8 +18,16 @@ from tests.metal_shim.spaces import complaints
 from tritloom.codegen.compile import source
 from tritloom.codegen.emit.metal import emit_metal, metal_name
 from tritloom.codegen.errors import UnsupportedError
-from tritloom.codegen.ir.dtypes import DType, bf16, f16, f32, i8, i16, i32, ternary, u32
-from tritloom.codegen.ir.machine import Function, MatrixAccess, MatrixShape, MatrixUse, Space, index
+from tritloom.codegen.ir.dtypes import DType, bf16, f16, f32, i8, i16, i32, ternary, u8, u32
+from tritloom.codegen.ir.machine import (
+    Function,
+    MachineType,
+    MatrixAccess,
+    MatrixShape,
+    MatrixUse,
+    Space,
+    index,
+)
 from tritloom.codegen.ir.machine_builder import MachineBuilder
 from tritloom.codegen.ir.machine_verifier import verify_machine
 from tritloom.codegen.targets import target
@@ -148,6 +156,7 @@ def test_signed_integers_wrap_with_no_undefined_step() -> None:
         limit = b.or_(b.load(y, b.const(0, index)), 0x7FFFFFFF)
         least = b.add(limit, 1)
         narrow = b.cast(b.sub(b.and_(limit, 1), 2), i16)
+        ones = b.bitcast(b.and_(limit, 0x01010101), MachineType(i8, 4))
         results = [
             least,
             b.sub(least, 1),
@@ -156,11 +165,14 @@ def test_signed_integers_wrap_with_no_undefined_step() -> None:
             b.abs(least),
             b.shl(b.sub(b.const(0, i32), limit), 1),
             b.cast(b.shl(narrow, b.const(15, i16)), i32),
+            b.dot4_ss(limit, ones, ones),
+            b.dot4_us(limit, b.bitcast(ones, MachineType(u8, 4)), ones),
         ]
         for number, result in enumerate(results):
             b.store(y, b.const(number, index), result)
 
-    assert computed(build, 7) == [-(2**31), 2**31 - 1, 1, -(2**31), -(2**31), 2, -(2**15)]
+    wrapped = [-(2**31), 2**31 - 1, 1, -(2**31), -(2**31), 2, -(2**15), 3 - 2**31, 3 - 2**31]
+    assert computed(build, len(wrapped)) == wrapped
 
 
 @pytest.mark.device("metal-shim")

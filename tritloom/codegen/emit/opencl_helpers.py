@@ -58,19 +58,22 @@ static inline ushort f32_to_f16(float value)
 }
 """,
     "dot4_ss": """
-static inline int dot4_ss(int total, char4 a, char4 b) { return total + a.x * b.x + a.y * b.y + a.z * b.z + a.w * b.w; }
+static inline int dot4_ss(int total, char4 a, char4 b)
+{
+  return (int)((uint)total + (uint)(a.x * b.x + a.y * b.y + a.z * b.z + a.w * b.w));
+}
 """,
     "dot4_us": """
 static inline int dot4_us(int total, uchar4 a, char4 b)
 {
-  return total + a.x * b.x + a.y * b.y + a.z * b.z + a.w * b.w;
+  return (int)((uint)total + (uint)(a.x * b.x + a.y * b.y + a.z * b.z + a.w * b.w));
 }
 """,
     "dot4_ss_native": """
-static inline int dot4_ss_native(int total, char4 a, char4 b) { return total + dot(a, b); }
+static inline int dot4_ss_native(int total, char4 a, char4 b) { return (int)((uint)total + (uint)dot(a, b)); }
 """,
     "dot4_us_native": """
-static inline int dot4_us_native(int total, uchar4 a, char4 b) { return total + dot(a, b); }
+static inline int dot4_us_native(int total, uchar4 a, char4 b) { return (int)((uint)total + (uint)dot(a, b)); }
 """,
 }
 """Source by the name of the function or macro."""
