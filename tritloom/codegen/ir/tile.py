@@ -154,7 +154,8 @@ class BinaryOp(Enum):
     XOR = "xor"
     SHL = "shl"
     SHR = "shr"
-    """Arithmetic for signed dtypes, logical for unsigned."""
+    """Arithmetic for signed dtypes, logical for unsigned. Shifts by less than 0, or by all the bits or more, are
+    undefined."""
     LT = "lt"
     LE = "le"
     GT = "gt"
