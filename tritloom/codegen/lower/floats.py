@@ -98,7 +98,9 @@ def _f32_to_bf16(b: MachineBuilder, x: Register) -> Register:
     upper = b.shr(bits, 16)
     rounded = b.shr(b.add(bits, b.add(b.and_(upper, 1), 0x7FFF)), 16)
     quiet = b.or_(upper, 0x40)
-    return _narrowed(b, b.select(b.compare("ne", x, x), quiet, rounded), bf16)
+    # By its bits: a driver that need not keep NaN may take it that no float differs from itself.
+    nan = b.compare("gt", b.and_(bits, 0x7FFFFFFF), 0x7F800000)
+    return _narrowed(b, b.select(nan, quiet, rounded), bf16)
 
 
 def _f16_to_f32(b: MachineBuilder, x: Register) -> Register:
