@@ -68,13 +68,11 @@ def _binary(ctx: Context, instruction: Instruction, result: Register) -> Id:
     type_ = ctx.types.register(result.type)
     if result.dtype.is_bool:
         return ctx.op(_LOGICAL[instruction.op], type_, a, b)
-    which = column(result.dtype)
-    if (
-        instruction.op is Op.REM and which == 1
-    ):  # under Vulkan OpSRem is undefined where an operand is negative
+    if instruction.op is Op.REM and result.dtype.kind is Kind.INT:
+        # Under Vulkan OpSRem is undefined where an operand is negative.
         whole = ctx.op("OpIMul", type_, ctx.op("OpSDiv", type_, a, b), b)
         return ctx.op("OpISub", type_, a, whole)
-    opcode = _BINARY[instruction.op][which]
+    opcode = _BINARY[instruction.op][column(result.dtype)]
     if result.dtype.is_float and instruction.op in _EXACT:
         return ctx.exact(opcode, type_, a, b)
     return ctx.op(opcode, type_, a, b)
