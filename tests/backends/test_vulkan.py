@@ -353,6 +353,87 @@ def test_a_lost_device_names_itself_and_its_last_kernels(monkeypatch: pytest.Mon
     assert device.description in caught.value.message
     assert f"`{IN_PLACE.name}`" in caught.value.message
     assert "checkpoint" in caught.value.hint
+    for again in (device.synchronize, lambda: device.read(buffer, np.empty(8, np.float32))):
+        with pytest.raises(DeviceError, match="was lost"):
+            again()
+
+
+def test_a_counter_beyond_all_work_is_a_lost_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    """NVIDIA's driver answers so and calls it a success."""
+    device = VulkanDevice("vulkan", physical())
+    buffer = device.upload(np.ones(8, np.float32))
+    device.launch(device.compile(IN_PLACE), [buffer], {"N": 8}, [2.0])
+    queue = device.context.queue
+
+    def lost(_device: int, _semaphore: int, value: Any) -> int:
+        value._obj.value = 2**64 - 1
+        return 0
+
+    queue.flush()
+    monkeypatch.setattr(queue.functions, "GetSemaphoreCounterValue", lost)
+    with pytest.raises(DeviceError, match="was lost"):
+        queue.reached(queue.submitted + 1)
+    with pytest.raises(DeviceError, match="was lost"):
+        device.read(buffer, np.empty(8, np.float32))
+
+
+def test_work_that_could_not_be_submitted_is_not_lost(device: VulkanDevice) -> None:
+    """Whoever meets the error may free memory and go on: what was launched before still counts."""
+    functions, executable = device.context.functions, device.compile(IN_PLACE)
+    buffer = device.upload(np.ones(8, np.float32))
+    device.synchronize()
+    device.launch(executable, [buffer], {"N": 8}, [3.0])
+
+    def full(*_: object) -> None:
+        raise VulkanError("vkQueueSubmit", -2)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(functions, "QueueSubmit", full)
+        for _ in range(2):
+            with pytest.raises(OutOfMemoryError, match="OUT_OF_DEVICE_MEMORY"):
+                device.synchronize()
+    device.launch(executable, [buffer], {"N": 8}, [5.0])
+    back = np.empty(8, np.float32)
+    device.read(buffer, back)
+    assert (back == 15).all()
+
+
+def test_work_whose_recording_failed_is_an_error_for_good(monkeypatch: pytest.MonkeyPatch) -> None:
+    device = VulkanDevice("vulkan", physical())
+    executable, buffer = device.compile(IN_PLACE), device.upload(np.ones(8, np.float32))
+    device.launch(executable, [buffer], {"N": 8}, [3.0])
+
+    def full(*_: object) -> None:
+        raise VulkanError("vkEndCommandBuffer", -2)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(device.context.functions, "EndCommandBuffer", full)
+        with pytest.raises(OutOfMemoryError):
+            device.synchronize()
+    with pytest.raises(OutOfMemoryError):
+        device.launch(executable, [buffer], {"N": 8}, [3.0])
+    with pytest.raises(OutOfMemoryError):
+        device.read(buffer, np.empty(8, np.float32))
+
+
+def test_a_wait_can_be_interrupted(monkeypatch: pytest.MonkeyPatch) -> None:
+    device = VulkanDevice("vulkan", physical())
+    queue = device.context.queue
+    device.launch(device.compile(IN_PLACE), [device.upload(np.ones(8, np.float32))], {"N": 8}, [2.0])
+    waits = []
+
+    def unfinished(_device: int, _info: object, nanoseconds: int) -> int:
+        waits.append(nanoseconds)
+        if len(waits) == 3:
+            raise KeyboardInterrupt
+        return vulkan_api._TIMEOUT
+
+    with monkeypatch.context() as patch:
+        patch.setattr(queue.functions, "WaitSemaphores", unfinished)
+        with pytest.raises(KeyboardInterrupt):
+            device.synchronize()
+    assert all(nanoseconds <= 10**9 for nanoseconds in waits), "Python sees a signal only between two waits"
+    device.synchronize()
 
 
 def test_a_module_that_the_driver_refuses(device: VulkanDevice, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,7 +25,8 @@ _TRANSFER, _COMPUTE, _HOST = 0x1000, 0x800, 0x4000
 """VkPipelineStageFlags."""
 _READS, _WRITES = 0x20 | 0x800, 0x40 | 0x1000  # of shaders and of copies
 _HOST_READ, _HOST_WRITE = 0x2000, 0x4000
-_FOREVER = 2**64 - 1
+_TURN = 100_000_000
+"""Nanoseconds of one wait: between two of them Python sees to signals, such as Ctrl-C."""
 
 Range = tuple[int, int]
 """Start and end of bytes."""
@@ -109,6 +110,10 @@ class Queue:
         self._retired: deque[tuple[int, Callable[[], None]]] = deque()
         self._names: deque[str] = deque(maxlen=REMEMBERED)
         self._open: int | None = None
+        self._ended = False
+        """Whether the open command buffer only waits to be submitted: the last try to do so failed."""
+        self._failed: VulkanError | None = None
+        """What this queue does not recover from."""
         self._launches = 0
         self._hazards = Hazards()
         self._signal = (ctypes.c_uint64 * 1)()
@@ -169,7 +174,8 @@ class Queue:
 
     def record(self, reads: Iterable[Range], writes: Iterable[Range], name: str = "") -> int:
         """The open command buffer, with a barrier if work on these bytes must wait for what is in it."""
-        if self._open is not None and self._launches >= LONGEST:
+        self._go_on()
+        if self._open is not None and (self._ended or self._launches >= LONGEST):
             self.flush()
         if self._open is None:
             commands = self.new_command_buffer()
@@ -183,18 +189,30 @@ class Queue:
         return self._open
 
     def flush(self) -> None:
-        """Hand the open command buffer to the device."""
-        if self._open is None:
+        """Hand the open command buffer to the device. After a failure it is still there: nothing in it is lost."""
+        commands = self._open
+        if commands is None:
             return
-        commands, self._open = self._open, None
-        self.end(commands)
-        self.submit(commands)
+        if not self._ended:
+            try:
+                self.end(commands)
+            except VulkanError as error:  # what was recorded is gone
+                self._failed = error
+                self.fail(error)
+            self._ended = True
+        self._hand_over(commands)
+        self._open, self._ended = None, False
         self.retire(self.submitted, lambda: self.free_command_buffer(commands))
 
     def submit(self, commands: int, names: Iterable[str] = ()) -> int:
         """Hand a command buffer to the device, behind the open one, which goes first; its point on the timeline."""
         self.flush()
         self._names.extend(names)
+        self._hand_over(commands)
+        return self.submitted
+
+    def _hand_over(self, commands: int) -> None:
+        self._go_on()
         self._commands[0] = commands
         self._signal[0] = self.submitted + 1
         try:
@@ -202,12 +220,12 @@ class Queue:
         except VulkanError as error:
             self.fail(error)
         self.submitted += 1
-        return self.submitted
 
     # waiting
 
     def wait(self, point: int) -> None:
         """Wait until a point is reached. Raises DeviceError for a device that was lost."""
+        self._go_on()
         if point > self.submitted:
             self.flush()
         if point > self._completed:
@@ -216,7 +234,7 @@ class Queue:
                 count=1, pSemaphores=ctypes.addressof(self._semaphore), pValues=ctypes.addressof(value)
             )
             try:
-                while timed_out(self.functions.WaitSemaphores(self.device, ctypes.byref(info), _FOREVER)):
+                while timed_out(self.functions.WaitSemaphores(self.device, ctypes.byref(info), _TURN)):
                     continue
             except VulkanError as error:
                 self.fail(error)
@@ -233,6 +251,8 @@ class Queue:
                 )
             except VulkanError as error:
                 self.fail(error)
+            if value.value > self.submitted:  # the counter of a lost device, with some drivers
+                self.fail(VulkanError("vkGetSemaphoreCounterValue", DEVICE_LOST))
             self._completed = value.value
         return point <= self._completed
 
@@ -245,8 +265,15 @@ class Queue:
         while self._retired and self.reached(self._retired[0][0]):
             self._retired.popleft()[1]()
 
+    def _go_on(self) -> None:
+        """Raise again what this queue does not recover from."""
+        if self._failed is not None:
+            self.fail(self._failed)
+
     def fail(self, error: VulkanError) -> NoReturn:
         """Raise what a failure of the queue means for the user."""
+        if error.result == DEVICE_LOST:
+            self._failed = error
         last = ", ".join(f"`{name}`" for name in dict.fromkeys(reversed(self._names))) or "none"
         if error.result == DEVICE_LOST:
             raise DeviceError(
