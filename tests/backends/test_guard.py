@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.support import REPOSITORY
+from tritloom.backends import guard
 from tritloom.backends.guard import Guard
 from tritloom.codegen.errors import CompileError, DeviceError
 
@@ -17,7 +21,11 @@ DRIVER = "Some GPU (driver 1.2)"
 CHILD = """
 import os, signal, sys, time
 from tritloom.backends.guard_child import serve
-from tritloom.codegen.errors import CompileError
+from tritloom.codegen.errors import CompileError, DeviceError
+
+def begin():
+    print("the driver talks on being loaded", flush=True)
+    return handle
 
 def handle(request):
     print("the driver talks")
@@ -30,11 +38,15 @@ def handle(request):
         os.kill(os.getpid(), signal.SIGKILL)
     if request == b"hang":
         time.sleep(60)
+    if request == b"slow":
+        time.sleep(2)
     if request == b"refuse":
         raise CompileError("no such thing")
+    if request == b"lose":
+        raise DeviceError("the device was lost")
     return request.upper() + b" " + str(os.getpid()).encode()
 
-serve(handle)
+serve(begin)
 """
 
 
@@ -113,10 +125,81 @@ def test_a_child_that_was_killed_says_nothing_about_the_kernel(fake: Fake) -> No
 def test_a_driver_that_hangs_is_ended(fake: Fake) -> None:
     assert fake.compile(b"one")[0]
     fake.guard.limit = 1.0
-    with pytest.raises(CompileError, match=r"did not finish in 1 s .*\n.*given the kernel `kernel<hang>`"):
+    with pytest.raises(CompileError, match=r"did not finish in 1 s (.*\n)*.*given the kernel `kernel<hang>`"):
         fake.compile(b"hang")
     fake.guard.limit = 30.0
     assert fake.compile(b"two")[0]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals")
+@pytest.mark.parametrize("number", [signal.SIGSEGV, signal.SIGTERM])
+def test_a_child_that_died_while_it_had_nothing_to_do(fake: Fake, number: signal.Signals) -> None:
+    """The next kernel has nothing to do with it."""
+    pid = int(fake.compile(b"one")[1].split()[1])
+    os.kill(pid, number)
+    assert fake.guard._child is not None
+    fake.guard._child._process.wait()
+    assert fake.compile(b"two")[0]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals")
+def test_ctrl_c_is_the_parents(fake: Fake) -> None:
+    """A terminal sends it to both."""
+    pid = int(fake.compile(b"one")[1].split()[1])
+    os.kill(pid, signal.SIGINT)
+    time.sleep(0.2)
+    assert int(fake.compile(b"two")[1].split()[1]) == pid
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="Windows has no timers that interrupt")
+def test_an_answer_that_nobody_waited_for_is_not_the_next_ones(fake: Fake) -> None:
+    assert fake.compile(b"one")[0]
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.5)
+        with pytest.raises(KeyboardInterrupt):
+            fake.compile(b"slow")
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    assert fake.compile(b"two")[1].startswith(b"TWO ")
+
+
+def test_a_child_that_cannot_go_on_says_nothing_about_the_kernel(fake: Fake) -> None:
+    """Nor is the kernel compiled without it, as a kernel is that was refused."""
+    for _ in range(2):
+        with pytest.raises(
+            DeviceError, match="given the kernel `kernel<lose>`: the device was lost"
+        ) as caught:
+            fake.compile(b"lose")
+        assert not isinstance(caught.value, CompileError)
+    assert fake.compile(b"two")[0]
+
+
+def test_a_child_that_cannot_even_be_killed(fake: Fake, monkeypatch: pytest.MonkeyPatch) -> None:
+    pid = int(fake.compile(b"one")[1].split()[1])
+    monkeypatch.setattr(guard, "_PATIENCE", 0.5)
+    fake.guard.limit = 1.0
+    began = time.monotonic()
+    with monkeypatch.context() as patch:
+        patch.setattr(subprocess.Popen, "kill", lambda _: None)
+        with pytest.raises(CompileError, match="did not finish in 1 s"):
+            fake.compile(b"hang")
+    assert time.monotonic() - began < 20
+    os.kill(pid, signal.SIGTERM)
+
+
+def test_modules_of_the_users_folder_are_not_taken_for_pythons(
+    fake: Fake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "at work"
+    folder.mkdir()
+    (folder / "struct.py").write_text("raise SystemExit('not this one')")
+    monkeypatch.chdir(folder)
+    assert fake.compile(b"one")[0]
 
 
 def test_a_child_that_does_not_start_is_no_fault_of_the_kernel(tmp_path: Path) -> None:

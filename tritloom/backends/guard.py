@@ -29,8 +29,13 @@ from tritloom.codegen.errors import CompileError, DeviceError
 VARIABLE = "TRITLOOM_GUARD"
 LIMIT = 300.0
 """Seconds that a driver may take for one kernel."""
-GOOD, REFUSED = 0, 1
-"""First byte of an answer: the payload is what the device's module wants to keep, or the driver's complaint."""
+GOOD, REFUSED, FAILED = 0, 1, 2
+"""First byte of an answer: the payload is what the device's module wants to keep, the driver's complaint about the
+kernel, or why the child cannot go on, whatever the kernel."""
+_PATIENCE = 10.0
+"""Seconds that a child may take to end."""
+_TOLD = 2000
+"""Bytes of what it wrote that an error repeats."""
 _LENGTH = struct.Struct("<Q")
 _PACKAGES = Path(__file__).resolve().parents[2]
 
@@ -70,35 +75,60 @@ class Guard:
         """Whether the driver took the kernel, and what the child answered.
 
         `key` tells kernel and driver; `sources` are what is saved if it crashes, by the ending of the file's name.
-        Raises CompileError for a driver that crashes or hangs, now or when it was last tried.
+        Raises CompileError for a driver that crashes or hangs, now or when it was last tried, and DeviceError where
+        the child cannot work.
         """
         with self._lock:
             known = self._verdicts.get(key)
             if known is not None:
                 verdict = msgspec.json.decode(known, type=_Verdict)
                 raise self._error(name, f"{verdict.outcome} when it was last tried", verdict.files)
-            if self._child is None:
-                self._child = self._start()
-            answer = self._child.ask(request, self.limit)
+            child = self._taken()
+            try:
+                answer = child.ask(request, self.limit)
+            except BaseException:
+                child.kill()
+                raise
+            if answer and answer[0] == FAILED:
+                child.kill()
+                raise self._useless(
+                    f"failed, given the kernel `{name}`: {answer[1:].decode(errors='replace')}"
+                )
             if answer:
+                self._child = child
                 return answer[0] == GOOD, answer[1:]
-            child, self._child = self._child, None
             outcome = child.end()
             files = self._save(key, name, sources)
-            # A process that was killed from outside, as for want of memory, says nothing about the kernel.
-            if outcome != _by_signal(9):
+            if outcome not in _FROM_OUTSIDE:
                 self._verdicts.put(key, msgspec.json.encode(_Verdict(outcome, files)))
             raise self._error(name, f"{outcome}{child.told()}", files)
 
+    def _taken(self) -> _Child:
+        """The child, or a new one. It is kept only once it has answered: if the wait for the answer is interrupted, as
+        by Ctrl-C, the answer must not be taken for that to the next request."""
+        child, self._child = self._child, None
+        if child is not None and child.ended:  # since its last answer, which is not the next kernel's fault
+            child.end()
+            child = None
+        return child or self._start()
+
     def _start(self) -> _Child:
         child = _Child(self.command)
-        if not child.receive(self.limit):
+        try:
+            ready = child.receive(self.limit)
+        except BaseException:
+            child.kill()
+            raise
+        if not ready:
             outcome = child.end()
-            raise DeviceError(
-                f"the process that compiles for {self.driver} {outcome} before it was ready{child.told()}",
-                hint=f"if the device works elsewhere, please report it; {VARIABLE}=0 compiles without that process",
-            )
+            raise self._useless(f"{outcome} before it was ready{child.told()}")
         return child
+
+    def _useless(self, what: str) -> DeviceError:
+        return DeviceError(
+            f"the process that compiles for {self.driver} {what}",
+            hint=f"if the device works elsewhere, please report it; {VARIABLE}=0 compiles without that process",
+        )
 
     def _save(self, key: str, name: str, sources: Mapping[str, bytes]) -> list[str]:
         folder = self._folder / "failed"
@@ -135,7 +165,7 @@ class _Child:
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115  (closed by end)
         path = os.pathsep.join(filter(None, (str(_PACKAGES), os.environ.get("PYTHONPATH"))))
         self._process = subprocess.Popen(
-            [sys.executable, "-m", *command],
+            [sys.executable, "-P", "-m", *command],  # -P: not the modules of the folder that the user is in
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,
@@ -147,10 +177,16 @@ class _Child:
         """Whether it took too long."""
         threading.Thread(target=self._listen, daemon=True).start()
 
+    @property
+    def ended(self) -> bool:
+        """Whether it is gone."""
+        return self._process.poll() is not None
+
     def _listen(self) -> None:
         assert self._process.stdout is not None
-        while frame := read_frame(self._process.stdout):
-            self._answers.put(frame)
+        with self._process.stdout:
+            while frame := read_frame(self._process.stdout):
+                self._answers.put(frame)
         self._answers.put(b"")
 
     def ask(self, request: bytes, limit: float) -> bytes:
@@ -171,24 +207,32 @@ class _Child:
             self._limit = limit
             return b""
 
+    def kill(self) -> None:
+        """End it without a word."""
+        self._process.kill()
+        self._errors.close()
+
     def end(self) -> str:
         """End it, and what had become of it: "crashed with SIGSEGV"."""
+        assert self._process.stdin is not None
         if self.overdue:
             self._process.kill()
-        for pipe in (self._process.stdin, self._process.stdout if self.overdue else None):
-            if pipe is not None:
-                with contextlib.suppress(OSError):
-                    pipe.close()
-        try:
-            code = self._process.wait(timeout=10)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            code = self._process.wait()
-        self._errors.seek(0)
-        self._told = self._errors.read()[-2000:].decode(errors="replace").strip()
+        with contextlib.suppress(OSError):
+            self._process.stdin.close()
+        code: int | None = None
+        for _ in range(2):  # a process that hangs in a driver's part of the system cannot even be killed
+            try:
+                code = self._process.wait(timeout=_PATIENCE)
+                break
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+        self._errors.seek(max(self._errors.seek(0, os.SEEK_END) - _TOLD, 0))
+        self._told = self._errors.read(_TOLD).decode(errors="replace").strip()
         self._errors.close()
         if self.overdue:
             return f"did not finish in {self._limit:.0f} s"
+        if code is None:
+            return "could not be ended"
         return _by_signal(-code) if code < 0 else f"ended with the code {code}"
 
     def told(self) -> str:
@@ -201,6 +245,10 @@ def _by_signal(number: int) -> str:
         return f"crashed with {signal.Signals(number).name}"
     except ValueError:
         return f"crashed with signal {number}"
+
+
+_FROM_OUTSIDE = {_by_signal(number) for number in (1, 2, 9, 15)}
+"""What users and systems that want memory do to a process: it says nothing about the kernel."""
 
 
 def read_frame(file: IO[bytes]) -> bytes:

@@ -9,26 +9,35 @@ What requests and answers hold is a matter of the two halves of one API.
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Callable
 
-from tritloom.backends.guard import GOOD, REFUSED, read_frame, write_frame
-from tritloom.codegen.errors import TritloomError
+from tritloom.backends.guard import FAILED, GOOD, REFUSED, read_frame, write_frame
+from tritloom.codegen.errors import CompileError, TritloomError
 
 Handle = Callable[[bytes], bytes]
-"""Makes what a request asks for, and gives what the parent wants to keep. Raises TritloomError where it is refused."""
+"""Makes what a request asks for, and gives what the parent wants to keep. Raises CompileError where it is refused, and
+another TritloomError where it will not do for any other request either."""
 
 
-def serve(handle: Handle) -> None:
-    """Answer requests until there are no more. Drivers that write to the standard output write to the other one."""
+def serve(begin: Callable[[], Handle]) -> None:
+    """Begin, and answer requests until there are no more.
+
+    Drivers that write to the standard output, on being loaded too, write to the other one. Ctrl-C is the parent's.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
+    handle = begin()
     write_frame(answers, b"ready")
     while request := read_frame(sys.stdin.buffer):
         try:
             answer = bytes([GOOD]) + handle(request)
-        except TritloomError as error:
+        except CompileError as error:
             answer = bytes([REFUSED]) + error.message.encode()
+        except TritloomError as error:
+            answer = bytes([FAILED]) + error.message.encode()
         write_frame(answers, answer)
 
 
@@ -45,11 +54,11 @@ def main(arguments: list[str]) -> None:
     if arguments[0] == "vulkan":
         from tritloom.backends.vulkan_guarded import handler
 
-        serve(handler(bytes.fromhex(arguments[1])))
+        serve(lambda: handler(bytes.fromhex(arguments[1])))
     else:
         from tritloom.backends.opencl_guarded import handler as opencl_handler
 
-        serve(opencl_handler(arguments[1]))
+        serve(lambda: opencl_handler(arguments[1]))
     # A driver's threads may crash when they are torn down, which is nobody's loss now.
     os._exit(0)
 

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 import pyopencl
 
-from tritloom.codegen.errors import DeviceError
+from tritloom.codegen.errors import CompileError, DeviceError
 
 cl: Any = pyopencl
 
@@ -72,7 +72,7 @@ def handler(wanted: str) -> Callable[[bytes], bytes]:
         try:
             build(program, device, asked.options)
         except cl.Error as error:
-            raise DeviceError(str(error)) from error
+            raise CompileError(str(error)) from error
         return binary(program)
 
     return handle

@@ -11,11 +11,12 @@ from collections.abc import Callable
 
 import numpy as np
 
+from tritloom.backends.vulkan_api import DEVICE_LOST, VulkanError
 from tritloom.backends.vulkan_context import Context
 from tritloom.backends.vulkan_instance import Instance
 from tritloom.backends.vulkan_physical import PhysicalDevice, find
 from tritloom.backends.vulkan_pipeline import Module
-from tritloom.codegen.errors import DeviceError
+from tritloom.codegen.errors import CompileError, DeviceError
 
 _SIZE = struct.Struct("<I")
 _BLOCK = 4096
@@ -43,7 +44,12 @@ def handler(identity: bytes) -> Callable[[bytes], bytes]:
 
     def handle(body: bytes) -> bytes:
         module = Module(body[_SIZE.size :], _SIZE.unpack_from(body)[0])
-        pipeline, data = context.logical.make(module, None)
+        try:
+            pipeline, data = context.logical.make(module, None)
+        except VulkanError as error:
+            if error.result == DEVICE_LOST:
+                raise
+            raise CompileError(error.message) from error
         commands = context.queue.record((), ())
         context.dispatch(commands, pipeline, arguments.address, (1, 1))
         context.queue.wait(context.queue.point)
