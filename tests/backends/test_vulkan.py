@@ -7,8 +7,9 @@ import gc
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import ml_dtypes
 import numpy as np
@@ -151,6 +152,73 @@ def test_memory_that_ran_out_is_an_error_and_the_rest_lives_on(
     back = np.empty_like(array)
     device.read(buffer, back)
     np.testing.assert_array_equal(back, array)
+
+
+@pytest.mark.parametrize("failing", ["AllocateMemory", "BindBufferMemory", "MapMemory"])
+def test_an_allocation_that_fails_leaves_nothing_behind(
+    monkeypatch: pytest.MonkeyPatch, failing: str
+) -> None:
+    device = VulkanDevice("vulkan", physical())
+    heap = device.context.tensors
+    functions = heap.functions
+    if failing == "MapMemory" and not device.allocate(4).piece.mapped:
+        pytest.skip(f"the host does not see the tensors of {device.description}")
+    live = [0]
+
+    def failed(*_: object) -> None:
+        raise VulkanError(f"vk{failing}", -2)
+
+    def counted(name: str, change: int) -> None:
+        function = getattr(functions, name)
+
+        def call(*arguments: Any) -> Any:
+            live[0] += change
+            return function(*arguments)
+
+        monkeypatch.setattr(functions, name, call)
+
+    for name, change in (
+        ("CreateBuffer", 1),
+        ("AllocateMemory", 1),
+        ("DestroyBuffer", -1),
+        ("FreeMemory", -1),
+    ):
+        if name != failing:
+            counted(name, change)
+    monkeypatch.setattr(functions, failing, failed)
+    with pytest.raises(OutOfMemoryError):
+        device.allocate(heap.block_bytes)
+    assert live[0] == 0
+
+
+def test_a_launch_with_no_memory_left_for_its_arguments(
+    device: VulkanDevice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The block of arguments that is full goes back once, and no later launch writes to it."""
+    context, executable = device.context, device.compile(IN_PLACE)
+    buffer = device.upload(np.ones(8, np.float32))
+    device.launch(executable, [buffer], {"N": 8}, [2.0])
+    full = context._arguments
+    assert full is not None
+    freed: list[object] = []
+    monkeypatch.setattr(context.written, "free", freed.append)
+
+    def none(_: int) -> NoReturn:
+        raise OutOfMemoryError("none left")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(context.written, "allocate", none)
+        patch.setattr(context, "_cursor", full.nbytes)
+        for _ in range(2):
+            with pytest.raises(OutOfMemoryError):
+                device.launch(executable, [buffer], {"N": 8}, [2.0])
+    device.launch(executable, [buffer], {"N": 8}, [3.0])
+    device.synchronize()
+    assert freed.count(full) <= 1
+    assert full not in freed or context._arguments is not full
+    back = np.empty(8, np.float32)
+    device.read(buffer, back)
+    assert (back == 6).all()
 
 
 def test_a_tensor_larger_than_a_block(device: VulkanDevice) -> None:
@@ -320,6 +388,20 @@ def test_a_program_that_is_dropped_finishes_first(device: VulkanDevice) -> None:
 def test_a_program_with_too_few_buffers_is_refused(device: VulkanDevice) -> None:
     with pytest.raises(ShapeError, match="1 inputs and 1 outputs"):
         device.prepare(plan(4, 64)).run([], [])
+
+
+def test_a_program_that_cannot_be_made_takes_no_memory(device: VulkanDevice) -> None:
+    heap = device.context.tensors
+    before = heap.reserved
+    made = plan(4, 64)
+    wrong = replace(made.launches[-1], sizes={"N": 5})
+    arena = 2 * heap.block_bytes
+    with pytest.raises(ShapeError):
+        device.prepare(replace(made, launches=(*made.launches[:-1], wrong), arena_bytes=arena))
+    gc.collect()
+    device.allocate(4)
+    device.synchronize()
+    assert heap.reserved < before + arena
 
 
 def test_a_profile_has_the_time_of_each_launch(device: VulkanDevice) -> None:

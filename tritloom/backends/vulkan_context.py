@@ -153,9 +153,10 @@ class Context:
     def _argument_block(self, values: NDArray[np.uint8]) -> int:
         needed = -(-values.nbytes // BLOCK_ALIGNMENT) * BLOCK_ALIGNMENT
         if self._arguments is None or self._cursor + needed > self._arguments.nbytes:
+            fresh = self.allocate(self.written, max(ARGUMENTS, needed))
             if self._arguments is not None:
                 self.release(self.written, self._arguments)
-            self._arguments, self._cursor = self.allocate(self.written, max(ARGUMENTS, needed)), 0
+            self._arguments, self._cursor = fresh, 0
         place = self._cursor
         self._arguments.view()[place : place + values.nbytes] = values
         self._cursor += needed

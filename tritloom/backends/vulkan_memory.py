@@ -48,6 +48,7 @@ class Block:
         self.pieces = FreeList(nbytes, ALIGNMENT)
         info = vk.BufferCreateInfo(size=nbytes, usage=_USAGE)
         buffer, memory = ctypes.c_uint64(), ctypes.c_uint64()
+        place = ctypes.c_void_p()
         functions.CreateBuffer(device, ctypes.byref(info), None, ctypes.byref(buffer))
         try:
             needs = vk.MemoryRequirements()
@@ -57,19 +58,19 @@ class Block:
                 pNext=ctypes.addressof(flags), size=needs.size, memoryType=heap.type.index
             )
             functions.AllocateMemory(device, ctypes.byref(asked), None, ctypes.byref(memory))
+            functions.BindBufferMemory(device, buffer.value, memory.value, 0)
+            if heap.type.flags & _MAPPED == _MAPPED and heap.mapped:
+                functions.MapMemory(device, memory.value, 0, 2**64 - 1, 0, ctypes.byref(place))
         except VulkanError:
             functions.DestroyBuffer(device, buffer.value, None)
+            if memory.value:
+                functions.FreeMemory(device, memory.value, None)
             raise
         self.buffer, self.memory = buffer.value, memory.value
-        functions.BindBufferMemory(device, self.buffer, self.memory, 0)
         named = vk.BufferAddressInfo(buffer=self.buffer)
         self.address = int(functions.GetBufferDeviceAddress(device, ctypes.byref(named)))
-        self.mapped: int | None = None
+        self.mapped: int | None = place.value
         """Where the host sees it."""
-        if heap.type.flags & _MAPPED == _MAPPED and heap.mapped:
-            place = ctypes.c_void_p()
-            functions.MapMemory(device, self.memory, 0, 2**64 - 1, 0, ctypes.byref(place))
-            self.mapped = place.value
 
 
 class Piece:

@@ -74,20 +74,25 @@ class VulkanProgram(Program):
         self._names = [launch.kernel.name for launch in plan.launches][-8:]
         self._runs = 0
         with context.lock:
-            self._arena = context.allocate(context.tensors, max(plan.arena_bytes, 1))
+            arena = self._arena = context.allocate(context.tensors, max(plan.arena_bytes, 1))
+            copies: list[_Copy] = []
+
+            def release() -> None:
+                last = max((copy.point for copy in copies), default=0)
+                for copy in copies:
+                    context.queue.retire(
+                        last,
+                        lambda copy=copy: context.queue.free_command_buffer(copy.commands),  # type: ignore[misc]
+                    )
+                    context.release(context.written, copy.arguments)
+                context.release(context.tensors, arena)
+
+            context.when_collected(self, release)  # and so if what follows fails
             self._launches, blocks, slots, sources = self._lay_out(device, executables)
             self._slots, self._sources = np.array(slots, np.int64), np.array(sources, np.int64)
-            self._copies = [self._copy(blocks) for _ in range(COPIES)]
-        copies, arena = self._copies, self._arena
-
-        def release() -> None:
-            last = max(copy.point for copy in copies)
-            for copy in copies:
-                context.queue.retire(last, lambda copy=copy: context.queue.free_command_buffer(copy.commands))  # type: ignore[misc]
-                context.release(context.written, copy.arguments)
-            context.release(context.tensors, arena)
-
-        context.when_collected(self, release)
+            self._copies = copies
+            for _ in range(COPIES):
+                copies.append(self._copy(blocks))
 
     def _lay_out(
         self, device: Device, executables: Sequence[VulkanExecutable]
