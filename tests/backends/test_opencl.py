@@ -14,6 +14,7 @@ import tritloom as tl
 from tests import support
 from tests.codegen.lower.test_gpu import matmul, reversed_in_place
 from tritloom.backends import opencl, registry
+from tritloom.backends.checks import MOST_ELEMENTS
 from tritloom.backends.opencl import OpenCLDevice, assign_slots
 from tritloom.codegen.errors import CompileError, DeviceError, OutOfMemoryError, ShapeError
 from tritloom.codegen.ir.dtypes import DType, f32, i8, ternary
@@ -95,8 +96,10 @@ def test_a_launch_with_wrong_arguments_is_refused(device: OpenCLDevice) -> None:
         device.launch(executable, [x, y], {}, [2.0])
     with pytest.raises(ShapeError, match="2 tensors and 1 scalars"):
         device.launch(executable, [x, y], {"N": 4})
+    large = device.allocate(16)
+    large.nbytes = 4 * MOST_ELEMENTS
     with pytest.raises(DeviceError, match="address fewer"):
-        device.check(SCALED, [16, 4 * opencl.MOST_ELEMENTS])
+        device.launch(executable, [x, large], {"N": 4}, [2.0])
 
 
 def test_a_kernel_is_compiled_once(device: OpenCLDevice) -> None:

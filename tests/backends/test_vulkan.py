@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from tests.backends.test_opencl import IN_PLACE, SCALED, plan
 from tritloom.backends import registry, vulkan, vulkan_api, vulkan_instance
+from tritloom.backends.checks import MOST_ELEMENTS
 from tritloom.backends.guard import Guard
 from tritloom.backends.vulkan import VulkanBackend, VulkanDevice
 from tritloom.backends.vulkan_api import VulkanError
@@ -286,6 +287,18 @@ def test_a_launch_with_wrong_arguments_is_refused(device: VulkanDevice) -> None:
         device.launch(executable, [x, y], {}, [2.0])
     with pytest.raises(ShapeError, match="was given 16 bytes"):
         device.launch(executable, [x, y], {"N": 5}, [2.0])
+
+
+def test_a_buffer_whose_elements_have_no_numbers_is_refused(device: VulkanDevice) -> None:
+    """They are numbered in 32 bits, and NVIDIA's and AMD's drivers give buffers of 4 GiB."""
+    x, y = device.allocate(16), device.allocate(16)
+    y.nbytes = 4 * MOST_ELEMENTS
+    with pytest.raises(DeviceError, match="address fewer"):
+        device.launch(device.compile(SCALED), [x, y], {"N": 4}, [2.0])
+    made = plan(4, 64)
+    large = replace(made.tensors[3], nbytes=4 * MOST_ELEMENTS)
+    with pytest.raises(DeviceError, match="address fewer"):
+        device.prepare(replace(made, tensors=(*made.tensors[:3], large)))
 
 
 def test_a_kernel_is_compiled_once_and_can_be_read(device: VulkanDevice) -> None:

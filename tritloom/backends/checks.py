@@ -43,6 +43,22 @@ def check_launch(
             )
 
 
+MOST_ELEMENTS = 2**31
+"""A buffer has fewer: element numbers are 32-bit in a GPU's kernels."""
+
+
+def check_elements(kernel: Kernel, available: Sequence[int]) -> None:
+    """Raise DeviceError for a buffer of too many elements for a GPU's kernel. `available` is their bytes, in order."""
+    for parameter, nbytes in zip(kernel.buffers, available, strict=True):
+        elements = nbytes // (4 if parameter.dtype.is_ternary else parameter.dtype.nbytes)
+        if elements >= MOST_ELEMENTS:
+            raise DeviceError(
+                f"`{parameter.name}` of `{kernel.name}` has {elements} elements, kernels of this device address fewer "
+                f"than {MOST_ELEMENTS}",
+                hint="use a smaller batch or context",
+            )
+
+
 class Bindings:
     """Checks which buffers a plan's inputs and outputs are given."""
 

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tritloom.backends.base import Backend, Device, DeviceBuffer, Executable, Missing, Program
-from tritloom.backends.checks import Bindings, check_launch
+from tritloom.backends.checks import Bindings, check_elements, check_launch
 from tritloom.codegen.compile import lower
 from tritloom.codegen.emit.c_source import uses_subgroups
 from tritloom.codegen.emit.metal import emit_metal, metal_name
@@ -41,8 +41,6 @@ try:
 except ImportError:
     modules = None
 
-MOST_ELEMENTS = 2**31
-"""A buffer has fewer: element numbers are 32-bit on the device."""
 SUBGROUP = 32
 """Threads of a simdgroup on every GPU of Apple's."""
 _INSTALL = "on a Mac, install the extra: python -m pip install 'tritloom[metal]'"
@@ -237,14 +235,7 @@ class MetalDevice(Device):
     ) -> None:
         """Raise ShapeError for a buffer that is too short, DeviceError for one of too many elements."""
         check_launch(kernel, nbytes, sizes, scalars, self.target)
-        for parameter, size in zip(kernel.buffers, nbytes, strict=True):
-            elements = size // (4 if parameter.dtype.is_ternary else parameter.dtype.nbytes)
-            if elements >= MOST_ELEMENTS:
-                raise DeviceError(
-                    f"`{parameter.name}` of `{kernel.name}` has {elements} elements, Metal kernels address fewer than "
-                    f"{MOST_ELEMENTS}",
-                    hint="use a smaller batch or context",
-                )
+        check_elements(kernel, nbytes)
 
     def submit(self, launches: Sequence[tuple[_Launch, Sequence[tuple[Any, int]]]], what: str) -> Any:
         """Encode launches, each with its buffers and the bytes at which they begin, and commit them in order."""

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from tritloom.backends import guard
 from tritloom.backends.base import Backend, Device, DeviceBuffer, Executable, Missing, Program
 from tritloom.backends.cache import Cache
-from tritloom.backends.checks import Bindings, check_launch
+from tritloom.backends.checks import Bindings, check_elements, check_launch
 from tritloom.backends.guard import Guard
 from tritloom.codegen.emit.c_source import workgroup
 from tritloom.codegen.emit.opencl import emit_opencl, kernel_name
@@ -43,8 +43,6 @@ try:
 except ImportError:
     cl = None
 
-MOST_ELEMENTS = 2**31
-"""A buffer has fewer: element numbers are 32-bit on the device."""
 SUBGROUP = 16
 """Threads of a subgroup where kernels may require a size: all of Intel's GPUs and its CPU runtime take this one."""
 _PACKAGE = "install the extra (python -m pip install 'tritloom[opencl]')"
@@ -237,23 +235,12 @@ class OpenCLDevice(Device):
         self.own(buffers)
         nbytes = [buffer.nbytes for buffer in buffers]
         check_launch(executable.kernel, nbytes, sizes, scalars, self.target)
-        self.check(executable.kernel, nbytes)
+        check_elements(executable.kernel, nbytes)
         arguments = [buffer.memory for buffer in buffers if isinstance(buffer, OpenCLBuffer)]
         values = executable.values(sizes, scalars)
         with executable.lock, self._failures(f"the kernel `{executable.kernel.name}`"):
             executable.shared.set_args(*arguments, *values)
             self._enqueue(executable.shared, executable.programs(sizes), executable.local)
-
-    def check(self, kernel: Kernel, nbytes: Sequence[int]) -> None:
-        """Raise DeviceError for a buffer of too many elements."""
-        for parameter, size in zip(kernel.buffers, nbytes, strict=True):
-            elements = size // (4 if parameter.dtype.is_ternary else parameter.dtype.nbytes)
-            if elements >= MOST_ELEMENTS:
-                raise DeviceError(
-                    f"`{parameter.name}` of `{kernel.name}` has {elements} elements, OpenCL kernels address fewer than "
-                    f"{MOST_ELEMENTS}",
-                    hint="use a smaller batch or context",
-                )
 
     def _enqueue(self, instance: Any, programs: int, local: tuple[int, int]) -> None:
         if programs:
@@ -308,7 +295,7 @@ class OpenCLProgram(Program):
             executable = device.compile(launch.kernel)
             nbytes = [plan.tensors[t].nbytes for t in launch.tensors]
             check_launch(launch.kernel, nbytes, launch.sizes, launch.scalars, device.target)
-            device.check(launch.kernel, nbytes)
+            check_elements(launch.kernel, nbytes)
             instance = executable.instance()
             sizes = dict(launch.sizes)
             for number, tensor in enumerate(launch.tensors):

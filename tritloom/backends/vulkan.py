@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from tritloom.backends import guard, vulkan_guarded
 from tritloom.backends.base import Backend, Device, DeviceBuffer, Executable, Missing
 from tritloom.backends.cache import Cache
-from tritloom.backends.checks import check_launch
+from tritloom.backends.checks import check_elements, check_launch
 from tritloom.backends.guard import Guard
 from tritloom.backends.vulkan_api import VulkanError, install_hint
 from tritloom.backends.vulkan_context import STAGING, Context, VulkanBuffer
@@ -139,7 +139,9 @@ class VulkanDevice(Device):
         assert isinstance(executable, VulkanExecutable)
         self.own(buffers)
         kernel, context = executable.kernel, self.context
-        check_launch(kernel, [buffer.nbytes for buffer in buffers], sizes, scalars, self.target)
+        nbytes = [buffer.nbytes for buffer in buffers]
+        check_launch(kernel, nbytes, sizes, scalars, self.target)
+        check_elements(kernel, nbytes)
         programs = program_count(kernel, sizes)
         if not programs:
             return

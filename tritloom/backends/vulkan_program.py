@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from tritloom.backends import vulkan_structs as vk
 from tritloom.backends.base import Device, DeviceBuffer, Program
-from tritloom.backends.checks import Bindings, check_launch
+from tritloom.backends.checks import Bindings, check_elements, check_launch
 from tritloom.backends.vulkan_context import BLOCK_ALIGNMENT, Context, VulkanBuffer
 from tritloom.backends.vulkan_launch import (
     HEADER,
@@ -107,9 +107,9 @@ class VulkanProgram(Program):
         place = 0
         for launch, executable in zip(plan.launches, executables, strict=True):
             tensors = [plan.tensors[number] for number in launch.tensors]
-            check_launch(
-                launch.kernel, [t.nbytes for t in tensors], launch.sizes, launch.scalars, device.target
-            )
+            nbytes = [tensor.nbytes for tensor in tensors]
+            check_launch(launch.kernel, nbytes, launch.sizes, launch.scalars, device.target)
+            check_elements(launch.kernel, nbytes)
             programs = program_count(launch.kernel, launch.sizes)
             if not programs:
                 continue
