@@ -107,6 +107,21 @@ def test_a_kernel_is_compiled_once(device: OpenCLDevice) -> None:
     assert "__kernel" in device.compile(SCALED).source
 
 
+def test_a_binary_that_the_driver_does_not_take_any_more_is_made_anew(
+    device: OpenCLDevice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A driver may change and keep its version."""
+    executable = device.compile(SCALED)
+    with monkeypatch.context() as patch:
+        patch.setattr(device._cache, "get", lambda _: b"of another driver")
+        kept: dict[str, bytes] = {}
+        patch.setattr(device._cache, "put", kept.__setitem__)
+        program = device.build(executable.source, SCALED.name)
+    assert program.get_info(opencl.cl.program_info.NUM_KERNELS) == 1
+    assert all(len(binary) > 100 for binary in kept.values())
+    assert len(kept) == 1
+
+
 def test_the_compilers_complaint_is_told_with_its_line(device: OpenCLDevice) -> None:
     source = "__kernel void broken(__global float *x)\n{\n  x[0] = nothing;\n}\n"
     with pytest.raises(CompileError) as error:

@@ -200,16 +200,16 @@ class OpenCLDevice(Device):
         parts = (guarded.identity(self.device), options, source)
         key = hashlib.sha256("\0".join(parts).encode()).hexdigest()
         binary = self._cache.get(key)
-        if binary is None and guard.enabled():
+        program = self._loaded(binary, options)
+        if program is None and binary != b"" and guard.enabled():
             sources = {".cl": f"// options: {options}\n{source}".encode()}
             good, answer = self.guard.compile(key, name, guarded.request(source, options), sources)
-            binary = answer if good else None
             if good:
                 self._cache.put(key, answer)
-        if binary:
-            program = cl._cl._Program(self._context, [self.device], [binary])
-        else:
-            program = cl._cl._Program(self._context, source)  # cl.Program, without its cache
+                program = self._loaded(answer, options)
+        if program is not None:
+            return program
+        program = cl._cl._Program(self._context, source)  # cl.Program, without its cache
         try:
             guarded.build(program, self.device, options)
         except cl.Error as error:
@@ -222,6 +222,20 @@ class OpenCLDevice(Device):
                 f"the compiler of {self.description} refused the kernel `{name}`{shown}\n{log or error}",
                 hint="this is a defect of Tritloom or of the driver: please report it with the kernel's source",
             ) from error
+        return program
+
+    def _loaded(self, binary: bytes | None, options: str) -> Any | None:
+        """The program of a driver's binary; None without one (it is empty where the driver gives none), or where the
+        driver does not take it any more."""
+        from tritloom.backends import opencl_guarded as guarded
+
+        if not binary:
+            return None
+        try:
+            program = cl._cl._Program(self._context, [self.device], [binary])
+            guarded.build(program, self.device, options)
+        except cl.Error:
+            return None
         return program
 
     def launch(
