@@ -122,6 +122,24 @@ def test_a_binary_that_the_driver_does_not_take_any_more_is_made_anew(
     assert len(kept) == 1
 
 
+def test_what_was_compiled_another_way_is_not_used_again(
+    device: OpenCLDevice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One of PoCL's ways is wrong on some processors: who tries it must not find it in the cache ever after."""
+    source = device.compile(SCALED).source
+    keys: list[str] = []
+
+    def asked(key: str) -> bytes:
+        keys.append(key)
+        return b""
+
+    monkeypatch.setattr(device._cache, "get", asked)
+    for way in ("loops", "workitem", "loops"):
+        monkeypatch.setenv("POCL_WORK_GROUP_METHOD", way)
+        device.build(source, SCALED.name)
+    assert keys[0] == keys[2] != keys[1]
+
+
 def test_the_compilers_complaint_is_told_with_its_line(device: OpenCLDevice) -> None:
     source = "__kernel void broken(__global float *x)\n{\n  x[0] = nothing;\n}\n"
     with pytest.raises(CompileError) as error:

@@ -34,7 +34,8 @@ from tritloom.codegen.target import Target
 
 # PoCL (3.1) vectorises a workgroup's threads wrongly on processors with AVX2 and no AVX-512: streaming attention became
 # NaN. It reads this when it compiles.
-os.environ.setdefault("POCL_WORK_GROUP_METHOD", "loops")
+_METHOD = "POCL_WORK_GROUP_METHOD"
+os.environ.setdefault(_METHOD, "loops")
 
 try:
     import pyopencl
@@ -197,7 +198,7 @@ class OpenCLDevice(Device):
         options = "-cl-std=CL1.2" if not self.target.has("int8-dot") else "-cl-std=CL3.0"
         if self.device.single_fp_config & cl.device_fp_config.CORRECTLY_ROUNDED_DIVIDE_SQRT:
             options += " -cl-fp32-correctly-rounded-divide-sqrt"
-        parts = (guarded.identity(self.device), options, source)
+        parts = (guarded.identity(self.device), os.environ.get(_METHOD, ""), options, source)
         key = hashlib.sha256("\0".join(parts).encode()).hexdigest()
         binary = self._cache.get(key)
         program = self._loaded(binary, options)
