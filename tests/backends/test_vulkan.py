@@ -7,6 +7,8 @@ import gc
 import shutil
 import subprocess
 import sys
+import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
@@ -22,6 +24,7 @@ from tritloom.backends.checks import MOST_ELEMENTS
 from tritloom.backends.guard import Guard
 from tritloom.backends.vulkan import VulkanBackend, VulkanDevice
 from tritloom.backends.vulkan_api import VulkanError
+from tritloom.backends.vulkan_context import Context
 from tritloom.backends.vulkan_launch import workgroups
 from tritloom.backends.vulkan_physical import PhysicalDevice, find
 from tritloom.codegen.errors import CompileError, DeviceError, OutOfMemoryError, ShapeError, UnsupportedError
@@ -62,6 +65,34 @@ def test_a_device_describes_itself(device: VulkanDevice) -> None:
     assert device.memory_bytes > 1 << 28
     for part in (device.physical.name, device.physical.driver, "Vulkan 1.", "GiB"):
         assert part in device.description
+
+
+def test_threads_that_use_a_device_first_use_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    def slow(*arguments: Any, **more: Any) -> Context:
+        time.sleep(0.2)
+        return Context(*arguments, **more)
+
+    monkeypatch.setattr(vulkan, "Context", slow)
+    device = VulkanDevice("vulkan", physical())
+    found: list[Context] = []
+    threads = [threading.Thread(target=lambda: found.append(device.context)) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == 3
+    assert all(one is device.context for one in found)
+
+
+def test_threads_may_begin_with_one_physical_device_at_once() -> None:
+    """Each has the features that it asks for in structures of its own."""
+    one, made = physical(), []
+    threads = [threading.Thread(target=lambda: made.append(Context(one)), daemon=True) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=10)
+    assert len(made) == 3
 
 
 def test_devices_are_found_by_number_and_by_a_part_of_the_name() -> None:

@@ -124,6 +124,8 @@ class OpenCLDevice(Device):
         self._executables: dict[Kernel, OpenCLExecutable] = {}
         self._cache = Cache("opencl")
         self._lock = threading.Lock()
+        self._starting = threading.Lock()
+        self._at_work: tuple[Any, Any] | None = None
 
     @cached_property
     def guard(self) -> Guard:
@@ -132,13 +134,23 @@ class OpenCLDevice(Device):
 
         return Guard(opencl_guarded.command(self.device), self.description)
 
-    @cached_property
+    @property
     def _context(self) -> Any:
-        return cl.Context([self.device])
+        return self._working[0]
 
-    @cached_property
+    @property
     def _queue(self) -> Any:
-        return cl.CommandQueue(self._context, self.device)
+        return self._working[1]
+
+    @property
+    def _working(self) -> tuple[Any, Any]:
+        """Context and queue."""
+        if self._at_work is None:
+            with self._starting:  # two threads must not find two
+                if self._at_work is None:
+                    context = cl.Context([self.device])
+                    self._at_work = context, cl.CommandQueue(context, self.device)
+        return self._at_work
 
     # memory
 

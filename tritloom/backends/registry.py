@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import threading
 from functools import cache
 
 from tritloom.backends.base import Backend, Device, Missing
@@ -32,8 +33,16 @@ def _backend(name: str) -> Backend:
     return found
 
 
-@cache
+_lock = threading.RLock()
+
+
 def _devices(name: str) -> tuple[Device, ...]:
+    with _lock:  # two threads must not find two devices of one name
+        return _found(name)
+
+
+@cache
+def _found(name: str) -> tuple[Device, ...]:
     return tuple(_backend(name).devices())
 
 

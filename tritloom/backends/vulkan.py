@@ -6,8 +6,8 @@ between; a plan is one command buffer that is submitted again and again.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -48,14 +48,20 @@ class VulkanDevice(Device):
         self.memory_bytes = physical.memory_bytes
         self.reserved_bytes = STAGING + BLOCK  # the last block of memory is not full
         self._staging = staging
+        self._lock = threading.Lock()
+        self._context: Context | None = None
         self._executables: dict[Kernel, VulkanExecutable] = {}
         self._cache = Cache("vulkan")
         self.guard = Guard(vulkan_guarded.command(physical), self.description)
 
-    @cached_property
+    @property
     def context(self) -> Context:
         """The device at work."""
-        return Context(self.physical, staging=self._staging)
+        if self._context is None:
+            with self._lock:  # two threads must not find two
+                if self._context is None:
+                    self._context = Context(self.physical, staging=self._staging)
+        return self._context
 
     # memory
 

@@ -305,8 +305,8 @@ class PhysicalDevice:
         promoted = () if self.version >= (1, 3, 0) else _PROMOTED
         return [name for name in (*OPTIONAL_EXTENSIONS, *promoted) if name in self.extensions]
 
-    def enabled_features(self) -> vk.Chained:
-        """The features to take into use, as a chain: of those that modules may ask for, the ones it has."""
+    def enabled_features(self) -> list[vk.Chained]:
+        """The features to take into use, as a chain to keep alive: what modules may ask for and it has."""
         wanted = {
             "shaderInt64": self.features,
             "shaderInt16": self.features,
@@ -336,9 +336,9 @@ class PhysicalDevice:
         for name, answer in wanted.items():
             if id(answer) in made:
                 setattr(made[id(answer)], name, getattr(answer, name))
-        self._enabled = list(made.values())
-        vk.chain(*self._enabled)
-        return self._enabled[0]
+        enabled = list(made.values())
+        vk.chain(*enabled)
+        return enabled
 
 
 def _version(number: int) -> tuple[int, int, int]:

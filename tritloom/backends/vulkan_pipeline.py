@@ -44,9 +44,9 @@ class LogicalDevice:
         queue = vk.QueueCreateInfo(
             family=physical.queue_family, count=1, pPriorities=ctypes.addressof(priority)
         )
-        extensions = physical.enabled_extensions()
+        extensions, features = physical.enabled_extensions(), physical.enabled_features()
         info = vk.DeviceCreateInfo(
-            pNext=ctypes.addressof(physical.enabled_features()),
+            pNext=ctypes.addressof(features[0]),
             queueCreateInfoCount=1,
             pQueueCreateInfos=ctypes.addressof(queue),
             enabledExtensionCount=len(extensions),
