@@ -95,6 +95,14 @@ def test_threads_may_begin_with_one_physical_device_at_once() -> None:
     assert len(made) == 3
 
 
+def test_threads_are_no_more_than_a_workgroups_subgroups_hold() -> None:
+    poor = find(vulkan_instance.instance())[0]
+    if not poor.pins_subgroups:
+        pytest.skip(f"{poor.description} lets nobody choose a subgroup's size")
+    poor.subgroups.maxComputeWorkgroupSubgroups = 2
+    assert poor.target("vulkan").max_threads == 2 * poor.subgroup_size
+
+
 def test_devices_are_found_by_number_and_by_a_part_of_the_name() -> None:
     first = registry.device("vulkan")
     assert registry.device("vulkan:0") is first
@@ -162,6 +170,18 @@ def test_an_array_larger_than_its_buffer_is_refused(device: VulkanDevice) -> Non
 def test_too_much_memory_is_an_error(device: VulkanDevice) -> None:
     with pytest.raises(OutOfMemoryError, match="bytes were asked for"):
         device.allocate(1 << 60)
+
+
+def test_a_driver_is_not_asked_for_more_than_its_heap_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Vulkan forbids it, and the validation layer would report it."""
+    device = VulkanDevice("vulkan", physical())
+    heap = device.context.tensors
+    monkeypatch.setattr(type(device.physical), "max_allocation", 1 << 50)
+    asked: list[object] = []
+    monkeypatch.setattr(heap.functions, "AllocateMemory", lambda *given: asked.append(given))
+    with pytest.raises(OutOfMemoryError, match="gives at most"):
+        device.allocate(heap.type.heap_bytes + 1)
+    assert not asked
 
 
 def test_memory_that_ran_out_is_an_error_and_the_rest_lives_on(
@@ -446,6 +466,50 @@ def test_a_program_that_cannot_be_made_takes_no_memory(device: VulkanDevice) -> 
     device.allocate(4)
     device.synchronize()
     assert heap.reserved < before + arena
+
+
+def test_a_recorded_launch_waits_for_what_it_needs(
+    device: VulkanDevice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Drivers of CPUs run all in order, so that results tell nothing of barriers that are not there."""
+    functions, order = device.context.functions, []
+    barrier, dispatch = functions.CmdPipelineBarrier, functions.CmdDispatch
+
+    def waits(*arguments: Any) -> None:
+        order.append("wait")
+        barrier(*arguments)
+
+    def runs(*arguments: Any) -> None:
+        order.append("run")
+        dispatch(*arguments)
+
+    tensors = plan(8, 64).tensors
+    sizes = {"N": 8}
+    launches = (
+        Launch(SCALED, (0, 1), sizes, (2.0,)),
+        Launch(SCALED, (0, 3), sizes, (2.0,)),  # reads what the first one reads
+        Launch(SCALED, (1, 2), sizes, (2.0,)),  # reads what was written
+        Launch(SCALED, (0, 1), sizes, (3.0,)),  # writes what is read
+        Launch(SCALED, (2, 1), sizes, (3.0,)),  # writes what was written
+    )
+    made = Plan(tensors, (0,), (3,), launches, 64 + 32)
+    with monkeypatch.context() as patch:
+        patch.setattr(functions, "CmdPipelineBarrier", waits)
+        patch.setattr(functions, "CmdDispatch", runs)
+        program = device.prepare(made)
+    once = ["wait", "run", "run", "wait", "run", "wait", "run", "wait", "run", "wait"]
+    assert order == once * 2, "two copies, each behind all work before it and before the host"
+    order.clear()
+    given, result = device.upload(np.ones(8, np.float32)), device.allocate(32)
+    device.synchronize()
+    with monkeypatch.context() as patch:
+        patch.setattr(functions, "CmdPipelineBarrier", waits)
+        patch.setattr(functions, "CmdDispatch", runs)
+        executable = device.compile(SCALED)
+        for x, y in ((given, result), (given, device.allocate(32)), (result, given)):
+            device.launch(executable, [x, y], sizes, [2.0])
+        program.run([given], [result])
+    assert order == ["wait", "run", "run", "wait", "run", "wait"], "what was recorded is submitted as it is"
 
 
 def test_a_profile_has_the_time_of_each_launch(device: VulkanDevice) -> None:

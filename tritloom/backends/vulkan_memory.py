@@ -118,7 +118,7 @@ class Heap:
     def allocate(self, nbytes: int) -> Piece:
         """A new piece. Raises OutOfMemoryError."""
         wanted = max(nbytes, 1)
-        most = self.physical.max_allocation
+        most = min(self.physical.max_allocation, self.type.heap_bytes)
         if wanted > most:
             raise OutOfMemoryError(
                 f"{nbytes} bytes were asked for in one piece, {self.physical.description} gives at most {most}",

@@ -263,11 +263,14 @@ class PhysicalDevice:
         if self.dot_features.shaderIntegerDotProduct and fast and self.kind != CPU:
             features.add("int8-dot")
         matrices = self.matrices() if "subgroups" in features else ()
+        threads = min(limits.maxComputeWorkGroupInvocations, limits.maxComputeWorkGroupSize[0])
+        if "subgroups" in features and self.pins_subgroups:
+            threads = min(threads, self.subgroup_size * self.subgroups.maxComputeWorkgroupSubgroups)
         return Target(
             name=name,
             emitter="spirv",
             features=frozenset(features),
-            max_threads=int(min(limits.maxComputeWorkGroupInvocations, limits.maxComputeWorkGroupSize[0])),
+            max_threads=int(threads),
             subgroup_size=self.subgroup_size if "subgroups" in features else 1,
             shared_bytes=int(limits.maxComputeSharedMemorySize),
             matrices=matrices,
