@@ -11,13 +11,17 @@ import functools
 import importlib.util
 import os
 import shutil
+import signal
+import time
 from pathlib import Path
 from typing import Final
 
+import numpy as np
 import pytest
 
 from benchmarks.vendors import lab
 from tritloom.backends.base import Device
+from tritloom.codegen.errors import DeviceError
 
 REPOSITORY: Final = Path(__file__).resolve().parent.parent
 """The folder that holds pyproject.toml."""
@@ -167,3 +171,30 @@ def oracle_folder() -> Path | None:
     given = os.environ.get(ORACLE_VARIABLE)
     folder = Path(given) if given else REPOSITORY.parent / "shared" / "oracle"
     return folder if (folder / "fwd.npz").is_file() else None
+
+
+def assert_refused_after_fork(device: Device) -> None:
+    """Assert that a process which is forked from this one gets an error from the device and does not hang."""
+    if not hasattr(os, "fork"):
+        pytest.skip("this system does not fork")
+    device.synchronize()
+    child = os.fork()
+    if not child:
+        code = 1
+        try:
+            device.read(device.upload(np.ones(4, np.float32)), np.empty(4, np.float32))
+            device.synchronize()
+        except DeviceError as error:
+            code = 0 if "was forked from" in error.message else 2
+        finally:
+            os._exit(code)
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        done, status = os.waitpid(child, os.WNOHANG)
+        if done:
+            assert os.waitstatus_to_exitcode(status) == 0
+            return
+        time.sleep(0.02)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    pytest.fail("the forked process hung")

@@ -239,6 +239,10 @@ def test_a_program_with_too_few_buffers_is_refused(device: OpenCLDevice) -> None
         program.run([], [])
 
 
+def test_a_forked_process_is_told_that_it_cannot_use_the_device(device: OpenCLDevice) -> None:
+    support.assert_refused_after_fork(device)
+
+
 def test_what_is_missing_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(opencl, "cl", None)
     backend = opencl.OpenCLBackend()

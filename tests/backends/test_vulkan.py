@@ -18,8 +18,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from tests import support
 from tests.backends.test_opencl import IN_PLACE, SCALED, plan
-from tritloom.backends import registry, vulkan, vulkan_api, vulkan_instance
+from tritloom.backends import registry, vulkan, vulkan_api, vulkan_guarded, vulkan_instance
 from tritloom.backends.checks import MOST_ELEMENTS
 from tritloom.backends.guard import Guard
 from tritloom.backends.vulkan import VulkanBackend, VulkanDevice
@@ -27,6 +28,7 @@ from tritloom.backends.vulkan_api import VulkanError
 from tritloom.backends.vulkan_context import Context
 from tritloom.backends.vulkan_launch import workgroups
 from tritloom.backends.vulkan_physical import PhysicalDevice, find
+from tritloom.backends.vulkan_pipeline import LogicalDevice, Module
 from tritloom.codegen.errors import CompileError, DeviceError, OutOfMemoryError, ShapeError, UnsupportedError
 from tritloom.codegen.ir.dtypes import f32
 from tritloom.codegen.ir.template import Launch, Plan, PlanTensor
@@ -635,6 +637,39 @@ def test_a_module_that_the_driver_refuses(device: VulkanDevice, monkeypatch: pyt
     monkeypatch.setattr(device.context.functions, "CreateComputePipelines", refused)
     with pytest.raises(CompileError, match="refused the kernel `other`: vkCreateComputePipelines failed"):
         device.build(executable.words, "other")
+
+
+def test_a_device_that_is_lost_while_it_compiles_refuses_no_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
+    device = VulkanDevice("vulkan", physical())
+    executable = device.compile(SCALED)
+
+    def lost(*_: object) -> None:
+        raise VulkanError("vkCreateComputePipelines", vulkan_api.DEVICE_LOST)
+
+    monkeypatch.setattr(device.context.functions, "CreateComputePipelines", lost)
+    with pytest.raises(DeviceError, match="was lost") as caught:
+        device.build(executable.words, "other")
+    assert not isinstance(caught.value, CompileError)
+
+
+@pytest.mark.parametrize(("result", "refused"), [(-13, True), (vulkan_api.DEVICE_LOST, False)])
+def test_the_guards_child_tells_a_refusal_from_its_own_end(
+    device: VulkanDevice, monkeypatch: pytest.MonkeyPatch, result: int, refused: bool
+) -> None:
+    handle = vulkan_guarded.handler(device.physical.identity)
+    request = vulkan_guarded.request(Module(device.compile(SCALED).words))
+
+    def failed(*_: object) -> None:
+        raise VulkanError("vkCreateComputePipelines", result)
+
+    monkeypatch.setattr(LogicalDevice, "make", failed)
+    with pytest.raises(DeviceError if not refused else CompileError) as caught:
+        handle(request)
+    assert isinstance(caught.value, CompileError) == refused
+
+
+def test_a_forked_process_is_told_that_it_cannot_use_the_device(device: VulkanDevice) -> None:
+    support.assert_refused_after_fork(device)
 
 
 def test_what_the_validation_layer_reports_is_raised(device: VulkanDevice) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -41,6 +42,16 @@ def check_launch(
                 f"`{buffer.name}` of `{kernel.name}` is {buffer.dtype}[{', '.join(map(str, shape))}], {needed} bytes, "
                 f"and was given {nbytes} bytes"
             )
+
+
+def check_process(device: str, process: int) -> None:
+    """Raise DeviceError in a process that was forked from the one of the number `process`, in which the device works:
+    the driver's threads are not in it, and it would wait for them for ever."""
+    if os.getpid() != process:
+        raise DeviceError(
+            f"{device} is in use in the process that this one was forked from",
+            hint="start the process in another way: multiprocessing.get_context('spawn'), or forkserver",
+        )
 
 
 MOST_ELEMENTS = 2**31

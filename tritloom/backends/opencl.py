@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from tritloom.backends import guard
 from tritloom.backends.base import Backend, Device, DeviceBuffer, Executable, Missing, Program
 from tritloom.backends.cache import Cache
-from tritloom.backends.checks import Bindings, check_elements, check_launch
+from tritloom.backends.checks import Bindings, check_elements, check_launch, check_process
 from tritloom.backends.guard import Guard
 from tritloom.codegen.emit.c_source import workgroup
 from tritloom.codegen.emit.opencl import emit_opencl, kernel_name
@@ -150,6 +150,8 @@ class OpenCLDevice(Device):
                 if self._at_work is None:
                     context = cl.Context([self.device])
                     self._at_work = context, cl.CommandQueue(context, self.device)
+                    self._process = os.getpid()
+        check_process(self.description, self._process)
         return self._at_work
 
     # memory

@@ -18,7 +18,7 @@ from tritloom.backends.base import Backend, Device, DeviceBuffer, Executable, Mi
 from tritloom.backends.cache import Cache
 from tritloom.backends.checks import check_elements, check_launch
 from tritloom.backends.guard import Guard
-from tritloom.backends.vulkan_api import VulkanError, install_hint
+from tritloom.backends.vulkan_api import DEVICE_LOST, VulkanError, install_hint
 from tritloom.backends.vulkan_context import STAGING, Context, VulkanBuffer
 from tritloom.backends.vulkan_instance import instance
 from tritloom.backends.vulkan_launch import VulkanExecutable, argument_block, program_count, workgroups
@@ -126,6 +126,8 @@ class VulkanDevice(Device):
         try:
             pipeline, data = self.context.logical.make(module, known)
         except VulkanError as error:
+            if error.result == DEVICE_LOST:
+                self.context.queue.fail(error)
             raise CompileError(
                 f"the compiler of {self.description} refused the kernel `{name}`: {error.message}",
                 hint="this is a defect of Tritloom or of the driver: please report it with the kernel's source",

@@ -7,12 +7,14 @@ submission has a point on the timeline; memory that is let go is free once its l
 from __future__ import annotations
 
 import ctypes
+import os
 from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any, NoReturn
 
 from tritloom.backends import vulkan_structs as vk
+from tritloom.backends.checks import check_process
 from tritloom.backends.vulkan_api import DEVICE_LOST, OUT_OF_MEMORY, VulkanError, timed_out
 from tritloom.codegen.errors import DeviceError, OutOfMemoryError
 
@@ -84,6 +86,7 @@ class Queue:
         self.functions = functions
         self.device = device
         self.description = description
+        self._process = os.getpid()
         self.submitted = 0
         """The last point that was handed to the device."""
         self._completed = 0
@@ -267,6 +270,7 @@ class Queue:
 
     def _go_on(self) -> None:
         """Raise again what this queue does not recover from."""
+        check_process(self.description, self._process)
         if self._failed is not None:
             self.fail(self._failed)
 
