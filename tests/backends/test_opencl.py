@@ -80,6 +80,19 @@ def test_too_much_memory_is_an_error(device: OpenCLDevice) -> None:
         device.allocate(1 << 60)
 
 
+@pytest.mark.parametrize(("error", "kind"), [("MemoryError", OutOfMemoryError), ("LogicError", DeviceError)])
+def test_an_allocation_that_fails_says_why(
+    device: OpenCLDevice, monkeypatch: pytest.MonkeyPatch, error: str, kind: type[DeviceError]
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise getattr(opencl.cl, error)("clCreateBuffer failed")
+
+    monkeypatch.setattr(opencl.cl, "Buffer", fail)
+    with pytest.raises(DeviceError, match="an allocation of 64 bytes") as caught:
+        device.allocate(64)
+    assert type(caught.value) is kind
+
+
 def test_memory_of_another_device_is_refused(device: OpenCLDevice) -> None:
     other = registry.device("reference").upload(np.zeros(4, np.float32))
     executable = device.compile(SCALED)

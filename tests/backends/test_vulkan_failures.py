@@ -85,6 +85,26 @@ def test_memory_that_ran_out_is_an_error_and_the_rest_lives_on(
     np.testing.assert_array_equal(back, array)
 
 
+def test_what_is_small_fits_where_no_block_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    device = VulkanDevice("vulkan", physical())
+    heap, functions = device.context.tensors, device.context.functions
+    allocate = functions.AllocateMemory
+
+    def nearly_full(handle: int, info: Any, *more: Any) -> int:
+        if info._obj.size >= heap.block_bytes:
+            raise VulkanError("vkAllocateMemory", -2)
+        return int(allocate(handle, info, *more))
+
+    monkeypatch.setattr(functions, "AllocateMemory", nearly_full)
+    array = np.arange(100, dtype=np.float32)
+    back = np.empty_like(array)
+    device.read(device.upload(array), back)
+    np.testing.assert_array_equal(back, array)
+    gc.collect()
+    device.allocate(4)
+    assert heap.reserved <= 256
+
+
 @pytest.mark.parametrize("failing", ["AllocateMemory", "BindBufferMemory", "MapMemory"])
 def test_an_allocation_that_fails_leaves_nothing_behind(
     monkeypatch: pytest.MonkeyPatch, failing: str

@@ -163,10 +163,8 @@ class OpenCLDevice(Device):
                 f"{nbytes} bytes were asked for in one piece, {self.description} gives at most {most}",
                 hint="use a smaller batch or context, or another device",
             )
-        try:
+        with self._failures(f"an allocation of {nbytes} bytes"):
             memory = cl.Buffer(self._context, cl.mem_flags.READ_WRITE, size=max(nbytes, 1))
-        except cl.Error as error:
-            raise OutOfMemoryError(f"{self.description} has no {nbytes} bytes left: {error}") from error
         return OpenCLBuffer(self, nbytes, memory)
 
     def write(self, buffer: DeviceBuffer, array: NDArray[Any]) -> None:

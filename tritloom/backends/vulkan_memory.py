@@ -131,9 +131,10 @@ class Heap:
                     offset = block.pieces.take(wanted) if block.shared else None
                     if offset is not None:
                         return Piece(block, offset, nbytes)
+            alone = own or attempt == 1  # with no room for another block that is shared there may be for this
             try:
-                size = -(-wanted // ALIGNMENT) * ALIGNMENT if own else self.block_bytes
-                block = Block(self, min(size, most), shared=not own)
+                size = -(-wanted // ALIGNMENT) * ALIGNMENT if alone else self.block_bytes
+                block = Block(self, min(size, most), shared=not alone)
             except VulkanError as error:
                 if error.result not in OUT_OF_MEMORY:
                     raise
@@ -145,7 +146,7 @@ class Heap:
                     hint="use a smaller batch or context, or free what is no longer used",
                 ) from error
             self.blocks.append(block)
-            return Piece(block, 0 if own else block.pieces.take(wanted) or 0, nbytes)
+            return Piece(block, 0 if alone else block.pieces.take(wanted) or 0, nbytes)
         raise OutOfMemoryError(f"{self.physical.description} has no {nbytes} bytes left")
 
     def free(self, piece: Piece) -> None:
