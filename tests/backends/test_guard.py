@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import REPOSITORY
 from tritloom.backends import guard
 from tritloom.backends.guard import Guard
 from tritloom.codegen.errors import CompileError, DeviceError
@@ -69,7 +68,7 @@ class Fake:
 
 @pytest.fixture
 def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Fake]:
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), str(REPOSITORY)]))
+    monkeypatch.syspath_prepend(tmp_path)
     made = Fake(tmp_path)
     yield made
     made.guard.close()
@@ -202,9 +201,25 @@ def test_modules_of_the_users_folder_are_not_taken_for_pythons(
     assert fake.compile(b"one")[0]
 
 
+def test_a_child_has_the_modules_that_this_process_has(
+    fake: Fake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Wherever it has them from; and Python's own come first where it is so here."""
+    monkeypatch.delenv("PYTHONPATH", raising=False)
+    packages = tmp_path / "packages"
+    packages.mkdir()
+    (packages / "struct.py").write_text("raise SystemExit('not this one')")
+    (packages / "vendored.py").write_text("")
+    monkeypatch.setattr(sys, "path", [*sys.path, str(packages)])
+    monkeypatch.setattr(guard, "_PACKAGES", packages)
+    script = tmp_path / "fake_driver.py"
+    script.write_text("import vendored\n" + script.read_text())
+    assert fake.compile(b"one")[0]
+
+
 def test_a_child_that_does_not_start_is_no_fault_of_the_kernel(tmp_path: Path) -> None:
     guard = Guard(["no_module_of_this_name"], DRIVER, 30.0, tmp_path)
-    with pytest.raises(DeviceError, match=r"before it was ready.*no_module_of_this_name") as caught:
+    with pytest.raises(DeviceError, match=r"(?s)before it was ready.*no_module_of_this_name") as caught:
         guard.compile("key", "kernel", b"x", {})
     assert not isinstance(caught.value, CompileError)
     assert "TRITLOOM_GUARD=0" in caught.value.hint

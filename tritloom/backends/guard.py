@@ -158,18 +158,32 @@ class Guard:
                 self._child = None
 
 
+_BEGIN = """
+import os, runpy, sys
+sys.path[:] = sys.argv[1].split(os.pathsep)
+module = sys.argv[2]
+del sys.argv[1:3]
+runpy.run_module(module, run_name="__main__", alter_sys=True)
+"""
+"""Runs a module with the modules that this process has, and not those of the folder that the user is in."""
+
+
+def _path() -> list[str]:
+    """Where this process finds modules, this package among them."""
+    path = [str(Path(entry).resolve()) for entry in sys.path if entry]
+    return path if str(_PACKAGES) in path else [str(_PACKAGES), *path]
+
+
 class _Child:
     """The process, with a thread that reads its answers: no system waits for a pipe and a clock in the same way."""
 
     def __init__(self, command: Sequence[str]):
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115  (closed by end)
-        path = os.pathsep.join(filter(None, (str(_PACKAGES), os.environ.get("PYTHONPATH"))))
         self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", *command],  # -P: not the modules of the folder that the user is in
+            [sys.executable, "-P", "-c", _BEGIN, os.pathsep.join(_path()), *command],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,
-            env={**os.environ, "PYTHONPATH": path},
         )
         self._answers: queue.SimpleQueue[bytes] = queue.SimpleQueue()
         self._told = ""
