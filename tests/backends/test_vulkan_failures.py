@@ -275,6 +275,39 @@ def test_work_whose_recording_failed_is_an_error_for_good(monkeypatch: pytest.Mo
         device.read(buffer, np.empty(8, np.float32))
 
 
+def test_an_interrupted_wait_keeps_no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    device = VulkanDevice("vulkan", physical(), staging=True)
+    context = device.context
+    program = device.prepare(plan(8, 64))
+    given, result = device.upload(np.ones(8, np.float32)), device.allocate(32)
+    if not device.physical.timestamp_bits:
+        pytest.skip(f"{device.description} has no timestamps")
+    destroyed = []
+    destroy = context.functions.DestroyQueryPool
+
+    def destroys(*arguments: Any) -> None:
+        destroyed.append(arguments)
+        destroy(*arguments)
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(context.functions, "DestroyQueryPool", destroys)
+        with monkeypatch.context() as inner:
+            inner.setattr(context.functions, "WaitSemaphores", interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                program.profile([given], [result])
+            with pytest.raises(KeyboardInterrupt):
+                device.read(result, np.empty(8, np.float32))
+        device.synchronize()
+        assert len(destroyed) == 1
+    assert all(block.pieces.empty for block in context.read_back.blocks)
+    back = np.empty(8, np.float32)
+    device.read(result, back)
+    assert (back == 30).all()
+
+
 def test_a_wait_can_be_interrupted(monkeypatch: pytest.MonkeyPatch) -> None:
     device = VulkanDevice("vulkan", physical())
     queue = device.context.queue

@@ -92,8 +92,10 @@ class Context:
             part = data[start : start + STAGING]
             stage = self.allocate(self.written, part.nbytes)
             stage.view()[:] = part
-            self._copy(stage, 0, piece, start, part.nbytes)
-            self.release(self.written, stage)
+            try:
+                self._copy(stage, 0, piece, start, part.nbytes)
+            finally:
+                self.release(self.written, stage)
             if start:  # two steps at a time: one that the device copies and one that the host fills
                 self.queue.flush()
                 self.queue.wait(self.queue.submitted - 1)
@@ -107,10 +109,12 @@ class Context:
         for start in range(0, data.nbytes, STAGING):
             part = data[start : start + STAGING]
             stage = self.allocate(self.read_back, part.nbytes)
-            self._copy(piece, start, stage, 0, part.nbytes)
-            self.queue.wait(stage.last_use)
-            part[:] = stage.view()
-            self.release(self.read_back, stage)
+            try:
+                self._copy(piece, start, stage, 0, part.nbytes)
+                self.queue.wait(stage.last_use)
+                part[:] = stage.view()
+            finally:
+                self.release(self.read_back, stage)
 
     def _copy(self, source: Piece, start: int, destination: Piece, to: int, nbytes: int) -> None:
         reads = [(source.address + start, source.address + start + nbytes)]

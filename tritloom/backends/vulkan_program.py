@@ -177,26 +177,32 @@ class VulkanProgram(Program):
             info = vk.QueryPoolCreateInfo(queryType=_TIMESTAMPS, count=count)
             functions.CreateQueryPool(context.logical.handle, ctypes.byref(info), None, ctypes.byref(pool))
             commands = queue.new_command_buffer()
-            queue.begin(commands, 1)
-            functions.CmdResetQueryPool(commands, pool.value, 0, count)
-            functions.CmdWriteTimestamp(commands, _COMPUTE_STAGE, pool.value, 0)
-            for i, launch in enumerate(self._launches, 1):
-                queue.barrier(commands)
-                context.dispatch(
-                    commands, launch.pipeline, copy.arguments.address + launch.offset, launch.groups
-                )
-                functions.CmdWriteTimestamp(commands, _COMPUTE_STAGE, pool.value, i)
-            queue.end(commands)
-            copy.point = queue.submit(commands, self._names)
-            self._mark(pieces, copy)
-            queue.wait(copy.point)
-            ticks = np.zeros(count, np.uint64)
-            functions.GetQueryPoolResults(
-                context.logical.handle, pool.value, 0, count, ticks.nbytes, ticks.ctypes.data, 8,
-                _RESULT_64 | _RESULT_WAIT,
-            )  # fmt: skip
-            functions.DestroyQueryPool(context.logical.handle, pool.value, None)
-            queue.free_command_buffer(commands)
+
+            def release() -> None:
+                functions.DestroyQueryPool(context.logical.handle, pool.value, None)
+                queue.free_command_buffer(commands)
+
+            try:
+                queue.begin(commands, 1)
+                functions.CmdResetQueryPool(commands, pool.value, 0, count)
+                functions.CmdWriteTimestamp(commands, _COMPUTE_STAGE, pool.value, 0)
+                for i, launch in enumerate(self._launches, 1):
+                    queue.barrier(commands)
+                    context.dispatch(
+                        commands, launch.pipeline, copy.arguments.address + launch.offset, launch.groups
+                    )
+                    functions.CmdWriteTimestamp(commands, _COMPUTE_STAGE, pool.value, i)
+                queue.end(commands)
+                copy.point = queue.submit(commands, self._names)
+                self._mark(pieces, copy)
+                queue.wait(copy.point)
+                ticks = np.zeros(count, np.uint64)
+                functions.GetQueryPoolResults(
+                    context.logical.handle, pool.value, 0, count, ticks.nbytes, ticks.ctypes.data, 8,
+                    _RESULT_64 | _RESULT_WAIT,
+                )  # fmt: skip
+            finally:
+                queue.retire(copy.point, release)
         mask = np.uint64(2**physical.timestamp_bits - 1)
         spent = (np.diff(ticks) & mask).astype(np.float64) * physical.properties.limits.timestampPeriod * 1e-9
         return [(launch.name, float(seconds)) for launch, seconds in zip(self._launches, spent, strict=True)]
