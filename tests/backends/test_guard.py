@@ -201,6 +201,20 @@ def test_modules_of_the_users_folder_are_not_taken_for_pythons(
     assert fake.compile(b"one")[0]
 
 
+def test_without_a_python_to_run_there_is_an_error_and_a_way_out(
+    fake: Fake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "executable", str(fake.folder / "no-such-python"))
+        with pytest.raises(DeviceError, match="did not start") as caught:
+            fake.compile(b"one")
+        assert "TRITLOOM_GUARD=0" in caught.value.hint
+    monkeypatch.setattr(sys, "frozen", True, raising=False)
+    with pytest.raises(DeviceError, match="its own Python"):
+        fake.compile(b"one")
+    assert not fake.asked()
+
+
 def test_a_child_has_the_modules_that_this_process_has(
     fake: Fake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -113,7 +113,12 @@ class Guard:
         return child or self._start()
 
     def _start(self) -> _Child:
-        child = _Child(self.command)
+        if getattr(sys, "frozen", False):  # its executable is the program itself, which would run once more
+            raise self._useless("cannot be started by a program that has its own Python in it")
+        try:
+            child = _Child(self.command)
+        except OSError as error:
+            raise self._useless(f"did not start: {error}") from error
         try:
             ready = child.receive(self.limit)
         except BaseException:
