@@ -149,8 +149,8 @@ class OpenCLDevice(Device):
             with self._starting:  # two threads must not find two
                 if self._at_work is None:
                     context = cl.Context([self.device])
-                    self._at_work = context, cl.CommandQueue(context, self.device)
                     self._process = os.getpid()
+                    self._at_work = context, cl.CommandQueue(context, self.device)
         check_process(self.description, self._process)
         return self._at_work
 
