@@ -17,7 +17,7 @@ from tritloom.backends.reference import ReferenceDevice
 from tritloom.codegen.errors import TritloomError
 from tritloom.models import doctor, selftest
 from tritloom.models.cli import main
-from tritloom.models.doctor import examine, report, run_suite
+from tritloom.models.doctor import examine, find_suite, report, run_suite
 from tritloom.models.errors import DoctorError
 from tritloom.models.selftest import Check, Mismatch, checks
 
@@ -119,7 +119,7 @@ def test_the_command_writes_the_report_and_says_by_its_status(
 def test_the_whole_suite_is_run_from_a_checkout(monkeypatch: pytest.MonkeyPatch) -> None:
     """With the device by name; here pytest only lists what it would run."""
     monkeypatch.setenv("PYTEST_ADDOPTS", "--collect-only")
-    passed, text = run_suite(registry.device("cpu"), print)
+    passed, text = run_suite(find_suite(), registry.device("cpu"), print)
     assert passed, text
     assert "test_a_plan_runs_again_and_again[chosen" in text
 
@@ -129,4 +129,42 @@ def test_without_a_checkout_there_is_no_suite(monkeypatch: pytest.MonkeyPatch, t
     package.mkdir(parents=True)
     monkeypatch.setattr(doctor.tritloom.models, "__file__", str(package / "__init__.py"))
     with pytest.raises(DoctorError, match=r"in a clone of the project"):
-        run_suite(registry.device("cpu"), print)
+        find_suite()
+    monkeypatch.setattr(selftest, "checks", lambda seed: [replace(CHECKS[0], run=_fails)])
+    done = CliRunner().invoke(main, ["doctor", "--device", "cpu", "--full", "--out", str(tmp_path / "out")])
+    assert done.exit_code == 1
+    assert "FAILED" not in done.output, "a check ran, and its result was lost"
+
+
+def test_what_ends_the_process_leaves_a_report(tmp_path: Path) -> None:
+    path = tmp_path / "report.txt"
+
+    def crash(device: Device) -> None:
+        raise SystemExit(139)
+
+    with pytest.raises(SystemExit):
+        examine(registry.device("cpu"), [CHECKS[0], Check("a crash", crash), CHECKS[1]], print, path)
+    text = path.read_text()
+    assert "1 of 1 checks passed" in text
+    assert text.rstrip().endswith("began and did not end: a crash")
+
+
+def test_a_report_that_cannot_be_written_is_told_before_anything_is_tried(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(selftest, "checks", lambda seed: CHECKS[:1])
+    done = CliRunner().invoke(main, ["doctor", "--device", "cpu", "--out", str(tmp_path / "no" / "report")])
+    assert done.exit_code == 1
+    assert "report failed: No such file or directory" in done.output
+    assert "ok  " not in done.output, "a check ran"
+
+
+def test_a_defect_of_the_compiler_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:
+    def defect(*_: object) -> str:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(selftest, "source", defect)
+    check = replace(KERNELS[0], run=defect)  # type: ignore[arg-type]
+    (found,) = examine(registry.device("cpu"), [check], print)
+    assert "ZeroDivisionError" in found.problem
+    assert not found.source

@@ -202,15 +202,19 @@ def kernels(program: str, model: str, target: str, out: Path | None, as_json: bo
 def doctor(device: str | None, out: Path | None, full: bool, seed: int) -> None:
     """Try a device, and write a report to send to us. The exit status is 1 if a check fails."""
     from tritloom.backends.registry import device as find_device
-    from tritloom.models.doctor import describe, examine, machine, report, run_suite
+    from tritloom.models.doctor import describe, examine, find_suite, machine, report, run_suite
     from tritloom.models.selftest import checks
 
     found = find_device(device)
-    click.echo("\n".join([*machine(), *describe(found)]))
-    findings = examine(found, checks(seed), click.echo)
-    passed, suite = run_suite(found, click.echo) if full else (True, "")
+    tests = find_suite() if full else None
     path = out or Path(f"tritloom-doctor-{found.name.replace(':', '-')}.txt")
-    path.write_text(report(found, findings, suite), encoding="utf-8")
+    click.echo("\n".join([*machine(), *describe(found)]))
+    findings = examine(found, checks(seed), click.echo, path)
+    path.write_text(report(found, findings), encoding="utf-8")
+    passed = True
+    if tests is not None:
+        passed, suite = run_suite(tests, found, click.echo)
+        path.write_text(report(found, findings, suite), encoding="utf-8")
     failed = sum(bool(one.problem) for one in findings)
     click.echo(f"{len(findings) - failed} of {len(findings)} checks passed; report: {path}")
     if failed or not passed:

@@ -72,10 +72,15 @@ def describe(device: Device) -> list[str]:
     return [f"device: {device.name}: {device.description}", f"memory: {memory}", "target:", *parts]
 
 
-def examine(device: Device, checks: Sequence[Check], say: Say) -> list[Finding]:
-    """Run checks on a device, and say what became of each. A defect of ours is a finding like any other."""
-    findings = []
+def examine(device: Device, checks: Sequence[Check], say: Say, path: Path | None = None) -> list[Finding]:
+    """Run checks on a device, and say what became of each. A defect of ours is a finding like any other.
+
+    With a `path` the report so far is there before each check, for a driver that ends this process. Raises OSError.
+    """
+    findings: list[Finding] = []
     for check in checks:
+        if path is not None:
+            path.write_text(report(device, findings, running=check.name), encoding="utf-8")
         started = time.perf_counter()
         problem = ""
         try:
@@ -93,8 +98,8 @@ def examine(device: Device, checks: Sequence[Check], say: Say) -> list[Finding]:
     return findings
 
 
-def report(device: Device, findings: Sequence[Finding], suite: str = "") -> str:
-    """The whole report, as text. `suite` is what the test suite printed, if it ran."""
+def report(device: Device, findings: Sequence[Finding], suite: str = "", running: str = "") -> str:
+    """The report as text. `suite` is what the test suite printed, if it ran; `running` is the check that has begun."""
     failed = [found for found in findings if found.problem]
     lines = [
         *machine(),
@@ -105,6 +110,8 @@ def report(device: Device, findings: Sequence[Finding], suite: str = "") -> str:
     ]
     for found in findings:
         lines.append(f"{'FAILED' if found.problem else 'ok':6} {found.seconds:8.2f} s  {found.name}")
+    if running:
+        lines.append(f"began and did not end: {running}")
     for found in failed:
         lines += ["", f"--- {found.name}", found.problem]
         if found.source:
@@ -114,11 +121,8 @@ def report(device: Device, findings: Sequence[Finding], suite: str = "") -> str:
     return "\n".join([*lines, ""])
 
 
-def run_suite(device: Device, say: Say) -> tuple[bool, str]:
-    """Run the conformance suite of a checkout on the device: whether it passed, and what it printed.
-
-    Raises DoctorError where there is no checkout or no pytest.
-    """
+def find_suite() -> Path:
+    """The folder of the conformance suite. Raises DoctorError where there is no checkout or no pytest."""
     root = Path(tritloom.models.__file__).resolve().parents[2]
     suite = root / "tests" / "conformance"
     if not suite.is_dir() or importlib.util.find_spec("pytest") is None:
@@ -126,7 +130,13 @@ def run_suite(device: Device, say: Say) -> tuple[bool, str]:
             "the test suite is not here",
             hint="run `python -m pip install '.[test]' && python -m tritloom doctor --full` in a clone of the project",
         )
+    return suite
+
+
+def run_suite(suite: Path, device: Device, say: Say) -> tuple[bool, str]:
+    """Run the conformance suite of :func:`find_suite` on the device: whether it passed, and what it printed."""
     say("the conformance suite runs; this takes minutes")
+    root = suite.parents[1]
     command = [sys.executable, "-m", "pytest", "-q", "-n", "0", "-k", "chosen", str(suite)]
     environment = {**os.environ, _TEST_DEVICE: device.name}
     done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=False)
