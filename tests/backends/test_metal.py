@@ -34,6 +34,7 @@ def device(gpu: fake.FakeDevice) -> Iterator[MetalDevice]:
     yield made
     made.synchronize()
     assert not gpu.committed
+    assert not gpu.open_encoders
 
 
 def scaled(device: MetalDevice, x: np.ndarray, alpha: float) -> np.ndarray:
@@ -167,6 +168,21 @@ def test_a_profile_has_a_time_for_each_launch(device: MetalDevice) -> None:
     back = np.empty_like(array)
     device.read(result, back)
     np.testing.assert_array_equal(back, array * 30)
+
+
+def test_an_encoder_is_ended_whatever_stops_it(
+    device: MetalDevice, gpu: fake.FakeDevice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(fake.Encoder, "setBytes_length_atIndex_", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            scaled(device, np.ones(4, np.float32), 1.0)
+    assert not gpu.open_encoders
+    assert not gpu.committed, "half of it was committed"
+    np.testing.assert_array_equal(scaled(device, np.ones(4, np.float32), 5.0), [5, 5, 5, 5])
 
 
 def test_threads_that_part_are_an_error_of_the_device() -> None:

@@ -173,6 +173,7 @@ class Commands:
     def computeCommandEncoder(self) -> Encoder:
         assert not self.encoding, "an encoder is open"
         self.encoding = True
+        self.device.open_encoders += 1
         return Encoder(self)
 
     def commit(self) -> None:
@@ -245,6 +246,7 @@ class Encoder:
     def endEncoding(self) -> None:
         assert self._commands.encoding, "ended twice"
         self._commands.encoding = False
+        self._commands.device.open_encoders -= 1
 
 
 @dataclass
@@ -266,6 +268,8 @@ class FakeDevice:
         self.most_threads = 1024
         self.memory_left = 8 << 30
         self.committed: list[Commands] = []
+        self.open_encoders = 0
+        """Metal ends a process that drops one of them."""
         self.next_failure: Error | None = None
         """What the next commands that run fail with."""
 

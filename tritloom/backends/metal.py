@@ -245,19 +245,21 @@ class MetalDevice(Device):
             encoder = None if commands is None else commands.computeCommandEncoder()
             if encoder is None:
                 raise DeviceError(f"{self.description} gives no command buffer for {what}")
-            for launch, places in launches:
-                if not launch.groups:
-                    continue
-                executable = launch.executable
-                encoder.setComputePipelineState_(executable.pipeline)
-                for number, (memory, offset) in enumerate(places):
-                    encoder.setBuffer_offset_atIndex_(memory, offset, number)
-                if launch.numbers:
-                    encoder.setBytes_length_atIndex_(launch.numbers, len(launch.numbers), len(places))
-                encoder.dispatchThreadgroups_threadsPerThreadgroup_(
-                    metal.MTLSizeMake(launch.groups, 1, 1), metal.MTLSizeMake(executable.threads, 1, 1)
-                )
-            encoder.endEncoding()
+            try:
+                for launch, places in launches:
+                    if not launch.groups:
+                        continue
+                    executable = launch.executable
+                    encoder.setComputePipelineState_(executable.pipeline)
+                    for number, (memory, offset) in enumerate(places):
+                        encoder.setBuffer_offset_atIndex_(memory, offset, number)
+                    if launch.numbers:
+                        encoder.setBytes_length_atIndex_(launch.numbers, len(launch.numbers), len(places))
+                    encoder.dispatchThreadgroups_threadsPerThreadgroup_(
+                        metal.MTLSizeMake(launch.groups, 1, 1), metal.MTLSizeMake(executable.threads, 1, 1)
+                    )
+            finally:  # Metal ends a process that drops an encoder which is open
+                encoder.endEncoding()
             commands.commit()
             self._pending.append((commands, what))
             while self._pending and self._pending[0][0].status() >= metal.MTLCommandBufferStatusCompleted:
