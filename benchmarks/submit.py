@@ -23,6 +23,7 @@ from tritloom.codegen.ir.dtypes import f32
 from tritloom.codegen.ir.template import Launch, Plan, PlanTensor
 from tritloom.codegen.ir.tile import BinaryOp, Kernel, Mode
 from tritloom.codegen.ir.tile_builder import Builder
+from tritloom.models.cli import reported
 
 COUNT = 64
 RUNS = 50
@@ -100,8 +101,9 @@ def measure(device: Device, kernels: int) -> Row:
 
 @click.command()
 @click.option("--device", "name", default="vulkan", show_default=True)
-@click.option("--kernels", default=500, show_default=True)
+@click.option("--kernels", default=500, show_default=True, type=click.IntRange(1))
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@reported
 def main(name: str, kernels: int, as_json: bool) -> None:
     """Print the cost of submitting a recorded plan."""
     device = find_device(name)

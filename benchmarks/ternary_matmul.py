@@ -36,6 +36,7 @@ from tritloom.codegen.ir.tile import BinaryOp, Kernel, Mode
 from tritloom.codegen.ir.tile_builder import Builder
 from tritloom.codegen.schedule.blocks import dot_kind, table
 from tritloom.codegen.target import Target
+from tritloom.models.cli import reported
 
 ROWS = (1, 32, 128, 512)
 GPU_ROWS = (1, 128, 512, 2048, 4096)
@@ -231,9 +232,21 @@ def check(x: NDArray[Any], weights: NDArray[np.int8], y: NDArray[Any], rng: np.r
     show_default=True,
     help="Any device: cpu, cpu:avx2, vulkan, ...",
 )
-@click.option("--threads", default=1, show_default=True, help="Threads to use, each on a core of its own.")
-@click.option("--rows", multiple=True, type=int, help=f"Values of M (default: {ROWS}; of a GPU {GPU_ROWS}).")
+@click.option(
+    "--threads",
+    default=1,
+    show_default=True,
+    type=click.IntRange(1),
+    help="Threads to use, each on a core of its own.",
+)
+@click.option(
+    "--rows",
+    multiple=True,
+    type=click.IntRange(1),
+    help=f"Values of M (default: {ROWS}; of a GPU {GPU_ROWS}).",
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@reported
 def main(device_name: str, threads: int, rows: tuple[int, ...], as_json: bool) -> None:
     """Measure ternary products."""
     os.environ[THREADS_VARIABLE] = str(threads)

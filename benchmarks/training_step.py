@@ -20,6 +20,7 @@ import numpy as np
 from tritloom.backends.registry import device as find_device
 from tritloom.models.adapter import new_adapter
 from tritloom.models.checkpoint import Checkpoint, Tensor, tensor_shapes
+from tritloom.models.cli import reported
 from tritloom.models.config import PROJECTIONS, ModelConfig
 from tritloom.models.model import Model
 from tritloom.models.programs import lora_trainer
@@ -60,11 +61,14 @@ def random_checkpoint(config: ModelConfig) -> Checkpoint:
 @click.command()
 @click.option("--shape", type=click.Choice(list(SHAPES)), default="125m", show_default=True)
 @click.option("--device", "device_name", default="cpu", show_default=True)
-@click.option("--context", default=256, show_default=True)
-@click.option("--batch", default=1, show_default=True)
+@click.option("--context", default=256, show_default=True, type=click.IntRange(1))
+@click.option("--batch", default=1, show_default=True, type=click.IntRange(1))
 @click.option("--precision", type=click.Choice(["f32", "bf16"]), default="f32", show_default=True)
-@click.option("--steps", default=5, show_default=True, help="Timed steps; the median counts.")
+@click.option(
+    "--steps", default=5, show_default=True, type=click.IntRange(1), help="Timed steps; the median counts."
+)
 @click.option("--json", "as_json", is_flag=True)
+@reported
 def main(
     shape: str, device_name: str, context: int, batch: int, precision: str, steps: int, as_json: bool
 ) -> None:

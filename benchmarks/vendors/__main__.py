@@ -22,7 +22,8 @@ import click
 from benchmarks.vendors.gallery import Entry, gallery, models_named, problems
 from benchmarks.vendors.lab import Lab, lab_file, missing_reason
 from benchmarks.vendors.page import page
-from tritloom.codegen.errors import TritloomError
+from tritloom.codegen.errors import DeviceError, TritloomError
+from tritloom.models.cli import reported
 from tritloom.models.programs import Sizes
 
 MODELS = ("125m", "1b", "2b-4t")
@@ -41,9 +42,10 @@ def _one(models: tuple[str, ...], sizes: Sizes, gpu: str) -> list[Entry] | str:
 @click.command()
 @click.option("--gpu", "gpus", multiple=True, help="Only these.")
 @click.option("--model", "models", multiple=True, help=f"Instead of {', '.join(MODELS)}.")
-@click.option("--context", default=128, show_default=True)
+@click.option("--context", default=128, show_default=True, type=click.IntRange(1))
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="The page to write.")
 @click.option("--describe", metavar="GPU", help="Print the driver's answers about a GPU, and nothing else.")
+@reported
 def main(
     gpus: tuple[str, ...], models: tuple[str, ...], context: int, out: Path | None, describe: str | None
 ) -> None:
@@ -54,12 +56,16 @@ def main(
     file = lab_file()
     assert file is not None
     lab = Lab(file)
+    known = lab.vulkan if describe else (*lab.vulkan, *lab.intel)
+    for name in (describe,) if describe else gpus:
+        if name not in known:
+            raise DeviceError(f"the lab has no GPU `{name}`", hint=f"name one of {', '.join(known)}")
     if describe:
         for key, values in lab.describe(describe).items():
             for value in values:
                 print(key, value)
         return
-    gpus, models = gpus or (*lab.vulkan, *lab.intel), models or MODELS
+    gpus, models = gpus or known, models or MODELS
     lab.describe(lab.vulkan[0])  # makes the prober before several processes want it
     sizes = Sizes(context=context)
     found: dict[str, list[Entry]] = {}

@@ -34,8 +34,8 @@ _json = click.option(
 )
 
 
-def _reported(command: Callable[P, None]) -> Callable[P, None]:
-    """Turn the package's errors into a paragraph and an exit status."""
+def reported(command: Callable[P, None]) -> Callable[P, None]:
+    """Turn the package's errors into a paragraph on stderr and the exit status 1."""
 
     @wraps(command)
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
@@ -106,7 +106,7 @@ def main() -> None:
 )
 @_seed
 @_json
-@_reported
+@reported
 def finetune(base: Path | None, targets: str, as_json: bool, **options: Any) -> None:
     """Train a LoRA adapter and save it in PEFT's format."""
     from tritloom.models.finetune import SHIPPED_MODEL, FinetuneSettings
@@ -130,7 +130,7 @@ def finetune(base: Path | None, targets: str, as_json: bool, **options: Any) -> 
 @click.option("--top-k", default=0, show_default=True, type=click.IntRange(0), help="0 is all.")
 @click.option("--top-p", default=1.0, show_default=True, type=click.FloatRange(0, 1, min_open=True))
 @_seed
-@_reported
+@reported
 def generate(base: Path | None, **options: Any) -> None:
     """Continue PROMPT, greedily or sampled, and write the text as it comes."""
     from tritloom.models.finetune import SHIPPED_MODEL
@@ -160,7 +160,7 @@ def generate(base: Path | None, **options: Any) -> None:
 @click.option("--learning-rate", default=4e-3, show_default=True)
 @_seed
 @_json
-@_reported
+@reported
 def pretrain(data: tuple[Path, ...], as_json: bool, **options: Any) -> None:
     """Train a small BitNet from scratch, quantisation-aware."""
     from tritloom.models.pretrain import PretrainSettings, pretraining_examples
@@ -184,7 +184,7 @@ def pretrain(data: tuple[Path, ...], as_json: bool, **options: Any) -> None:
 @click.option("--precision", type=click.Choice(["f32", "bf16"]), default="f32", show_default=True)
 @click.option("--out", type=_folder, help="Write each kernel's code here, in a folder for each target.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a kernel.")
-@_reported
+@reported
 def kernels(program: str, model: str, target: str, out: Path | None, as_json: bool, **sizes: Any) -> None:
     """Compile every kernel of a program for a GPU that need not be here, from a model's sizes alone."""
     from tritloom.models.kernels import report
@@ -198,7 +198,7 @@ def kernels(program: str, model: str, target: str, out: Path | None, as_json: bo
 @click.option("--out", type=_file, help="Where the report goes (default: tritloom-doctor-DEVICE.txt).")
 @click.option("--full", is_flag=True, help="Run the test suite's conformance tests too, from a checkout.")
 @_seed
-@_reported
+@reported
 def doctor(device: str | None, out: Path | None, full: bool, seed: int) -> None:
     """Try a device, and write a report to send to us. The exit status is 1 if a check fails."""
     from tritloom.backends.registry import device as find_device
@@ -224,7 +224,7 @@ def doctor(device: str | None, out: Path | None, full: bool, seed: int) -> None:
 @main.command()
 @click.option("--targets", is_flag=True, help="Also the GPUs that `kernels` makes code for, here or not.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
-@_reported
+@reported
 def devices(targets: bool, as_json: bool) -> None:
     """List the devices that programs can run on, and what is missing for others."""
     from tritloom.models.devices import report
