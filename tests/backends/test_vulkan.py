@@ -103,6 +103,18 @@ def test_no_loader_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None
     assert "mesa-vulkan-drivers" in missing.hint
 
 
+def test_a_driver_that_fails_hides_no_other_backend(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_: object) -> None:
+        raise VulkanError("vkEnumeratePhysicalDevices", -3)
+
+    monkeypatch.setattr(vulkan, "find", fail)
+    assert VulkanBackend().devices() == []
+    missing = VulkanBackend().missing()
+    assert missing is not None
+    assert "vkEnumeratePhysicalDevices failed with INITIALIZATION_FAILED" in missing.reason
+    assert missing.hint
+
+
 @pytest.mark.parametrize(
     ("system", "hint"), [("win32", "driver"), ("darwin", "MoltenVK"), ("linux", "libvulkan1")]
 )

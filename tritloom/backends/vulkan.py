@@ -187,9 +187,7 @@ class VulkanBackend(Backend):
     def _physical() -> list[PhysicalDevice]:
         try:
             return find(instance())
-        except VulkanError:
-            raise
-        except DeviceError:  # no loader, or no driver: `missing` tells
+        except DeviceError:  # no loader, no driver, or one that fails: `missing` tells
             return []
 
     def missing(self) -> Missing | None:
