@@ -46,7 +46,8 @@ def pytest_configure(config: pytest.Config) -> None:
         folder = tempfile.mkdtemp(prefix="tritloom-cache-")
         os.environ[cache.VARIABLE] = folder
         config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
-    vulkan.on_module.append(lambda _, words: spirv_tools.validate(words))
+    if spirv_tools.validator() is not None or "vulkan" in support.required_backends():
+        vulkan.on_module.append(lambda _, words: spirv_tools.validate(words))
     if vulkan_instance.validation_installed():
         os.environ.setdefault(vulkan_instance.VALIDATION_VARIABLE, "1")
 

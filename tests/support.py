@@ -14,7 +14,7 @@ import shutil
 import signal
 import time
 from pathlib import Path
-from typing import Final
+from typing import Final, NoReturn
 
 import numpy as np
 import pytest
@@ -158,6 +158,13 @@ def require_backend(name: str) -> None:
     if name in required_backends():
         pytest.fail(f"backend {name} is required and missing: {reason}", pytrace=False)
     pytest.skip(f"backend {name} is missing: {reason}")
+
+
+def lacking(backend: str, what: str) -> NoReturn:
+    """Skip the running test for want of a tool, or fail it when the backend that the tool serves is required."""
+    if backend in required_backends():
+        pytest.fail(f"backend {backend} is required: {what}", pytrace=False)
+    pytest.skip(what)
 
 
 def follow(item: pytest.Item) -> None:

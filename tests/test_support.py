@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from tests import support
+from tests import spirv_tools, support
 from tests.support import REPOSITORY
 
 _SAMPLE = """
 import pytest
-from tests import support
+from tests import spirv_tools, support
 
 support.missing_reason = {"cpu": None, "aarch64": "no emulator", "reference": None}.get
 
@@ -88,3 +88,16 @@ def test_oracle_is_required_in_ci_only(tmp_path: Path) -> None:
     present.mkdir()
     (present / "fwd.npz").touch()
     assert "1 passed" in _run(tmp_path, *arguments, TRITLOOM_ORACLE=str(present), CI="true")[1]
+
+
+def test_a_tool_of_a_required_backend_is_required_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else every test of Vulkan would be skipped for want of the validator, and CI would be content."""
+    monkeypatch.setattr(spirv_tools, "validator", lambda: None)
+    monkeypatch.setenv(support.REQUIRE_VARIABLE, "vulkan")
+    with pytest.raises((pytest.fail.Exception, pytest.skip.Exception)) as caught:
+        spirv_tools.problems(b"")
+    assert isinstance(caught.value, pytest.fail.Exception)
+    assert "vulkan is required: no spirv-val" in str(caught.value)
+    monkeypatch.setenv(support.REQUIRE_VARIABLE, "cpu")
+    with pytest.raises(pytest.skip.Exception, match="no spirv-val"):
+        spirv_tools.problems(b"")

