@@ -13,8 +13,10 @@ from click.testing import CliRunner
 from tests import support
 from tritloom.backends import registry
 from tritloom.backends.base import Device
+from tritloom.backends.paper import PaperDevice
 from tritloom.backends.reference import ReferenceDevice
 from tritloom.codegen.errors import TritloomError
+from tritloom.codegen.targets import target
 from tritloom.models import doctor, selftest
 from tritloom.models.cli import main
 from tritloom.models.doctor import examine, find_suite, report, run_suite
@@ -122,6 +124,14 @@ def test_the_whole_suite_is_run_from_a_checkout(monkeypatch: pytest.MonkeyPatch)
     passed, text = run_suite(find_suite(), registry.device("cpu"), print)
     assert passed, text
     assert "test_a_plan_runs_again_and_again[chosen" in text
+
+
+def test_a_suite_of_which_nothing_runs_has_not_passed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTEST_ADDOPTS", "-x")
+    absent = PaperDevice(target("amd-navi31"))
+    passed, text = run_suite(find_suite(), absent, print)
+    assert not passed
+    assert "backend chosen is required and missing: there is no backend `amd-navi31`" in text
 
 
 def test_without_a_checkout_there_is_no_suite(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

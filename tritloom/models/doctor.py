@@ -23,8 +23,8 @@ from tritloom.version import VERSION
 
 Say = Callable[[str], None]
 _PACKAGES = ("numpy", "ml_dtypes", "llvmlite", "pyopencl", "pyobjc-core", "pyobjc-framework-Metal")
-_TEST_DEVICE = "TRITLOOM_TEST_DEVICE"
-"""Names one more device to the test suite, which calls its tests `chosen`."""
+_TEST_DEVICE, _REQUIRED = "TRITLOOM_TEST_DEVICE", "TRITLOOM_REQUIRE_BACKENDS"
+"""The first names one more device to the test suite, which calls its tests `chosen`; the second forbids to skip any."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +138,7 @@ def run_suite(suite: Path, device: Device, say: Say) -> tuple[bool, str]:
     say("the conformance suite runs; this takes minutes")
     root = suite.parents[1]
     command = [sys.executable, "-m", "pytest", "-q", "-n", "0", "-k", "chosen", str(suite)]
-    environment = {**os.environ, _TEST_DEVICE: device.name}
+    environment = {**os.environ, _TEST_DEVICE: device.name, _REQUIRED: "chosen"}
     done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=False)
     text = f"{done.stdout}{done.stderr}".strip()
     say("\n".join(text.splitlines()[-15:]))
