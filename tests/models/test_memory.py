@@ -6,6 +6,7 @@ import json
 import re
 import weakref
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -19,11 +20,15 @@ from tritloom.backends.opencl import OpenCLDevice, OpenCLProgram
 from tritloom.backends.paper import PaperDevice
 from tritloom.codegen.errors import OutOfMemoryError
 from tritloom.codegen.targets import target
+from tritloom.dsl.tensor import Tensor
 from tritloom.models import finetune as finetuning
+from tritloom.models import pretrain as pretraining
+from tritloom.models.bitnet import Graph
 from tritloom.models.cli import main
 from tritloom.models.finetune import SHIPPED_MODEL, FinetuneSettings, finetune
 from tritloom.models.memory import Estimate, estimate, require_memory, size
-from tritloom.models.programs import PROGRAMS, Sizes
+from tritloom.models.model import Model
+from tritloom.models.programs import PROGRAMS, Sizes, abstract_weights, nbytes
 from tritloom.models.reporting import Reporter
 from tritloom.models.shapes import SHAPES, find_shape
 
@@ -159,6 +164,57 @@ def test_a_smaller_rank_is_proposed_where_that_is_what_helps() -> None:
     with pytest.raises(OutOfMemoryError) as caught:
         _refusal(need.fixed - 1, sizes)
     assert "--rank 128" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("spare", "hint"), [(1 << 20, "choose a --context below 170"), (-1, "take another device or model")]
+)
+def test_generating_is_refused_before_anything_is_loaded(
+    monkeypatch: pytest.MonkeyPatch, spare: int, hint: str
+) -> None:
+    device = device_named("cpu")
+    weights = nbytes(abstract_weights(find_shape(str(SHIPPED_MODEL)), device))
+    monkeypatch.setattr(device, "memory_bytes", weights + spare)
+    monkeypatch.setattr(Model, "__init__", _loaded)
+    result = CliRunner().invoke(main, ["generate", "hello", "--device", "cpu", "--context", "1000000"])
+    assert result.exit_code == 1, result.output
+    positions = find_shape(str(SHIPPED_MODEL)).max_position_embeddings
+    assert f"generating over {positions} tokens needs at least" in result.stderr
+    assert f"{size(weights)} weights, " in result.stderr
+    assert f"hint: {hint}" in result.stderr
+
+
+def _loaded(*_: object) -> None:
+    raise AssertionError("weights were loaded")
+
+
+def test_pretraining_is_refused_before_anything_is_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    device = device_named("cpu")
+    text = tmp_path / "text.txt"
+    text.write_text("the rain in spain falls on the plain\n\n" * 200)
+    arguments = ["pretrain", "--device", "cpu", "--data", str(text), "--out", str(tmp_path / "model")]
+    arguments += ["--hidden", "64", "--ffn", "64", "--layers", "1", "--heads", "2", "--vocab", "300"]
+    arguments += ["--context", "64", "--batch", "4", "--steps", "1"]
+    # What is planned beforehand is what runs: no step is traced for a second time.
+    traced: list[Graph] = []
+    loss = Graph.loss
+
+    def counted(graph: Graph, *given: Any) -> Tensor:
+        traced.append(graph)
+        return loss(graph, *given)
+
+    monkeypatch.setattr(Graph, "loss", counted)
+    assert CliRunner().invoke(main, arguments).exit_code == 0
+    assert len(traced) == 2, "a training step, and the loss in the end"
+    monkeypatch.setattr(device, "memory_bytes", 1 << 20)
+    monkeypatch.setattr(pretraining, "initial_weights", _loaded)
+    result = CliRunner().invoke(main, [*arguments[:-4], "--batch", "64", "--steps", "1"])
+    assert result.exit_code == 1, result.output
+    assert "with 64 x 64 tokens needs at least" in result.stderr
+    assert "intermediate results of a step" in result.stderr
+    assert "hint: choose a smaller --batch" in result.stderr
 
 
 def test_the_parts_add_up() -> None:

@@ -131,12 +131,17 @@ def finetune(base: Path | None, targets: str, as_json: bool, **options: Any) -> 
 @click.option("--top-p", default=1.0, show_default=True, type=click.FloatRange(0, 1, min_open=True))
 @_seed
 @reported
-def generate(base: Path | None, **options: Any) -> None:
+def generate(base: Path | None, device: str | None, context: int, **options: Any) -> None:
     """Continue PROMPT, greedily or sampled, and write the text as it comes."""
+    from tritloom.backends.registry import device as find_device
+    from tritloom.models.config import load_config
     from tritloom.models.finetune import SHIPPED_MODEL
     from tritloom.models.generation import stream_text
+    from tritloom.models.memory import require_memory_to_generate
 
-    for piece in stream_text(base or SHIPPED_MODEL, **options):
+    folder = base or SHIPPED_MODEL
+    require_memory_to_generate(load_config(folder), context, find_device(device))
+    for piece in stream_text(folder, device=device, context=context, **options):
         sys.stdout.write(piece)
         sys.stdout.flush()
     sys.stdout.write("\n")

@@ -1,16 +1,17 @@
-"""What a fine-tune needs of its device's memory, known before anything is uploaded or compiled.
+"""What a program needs of its device's memory, known before anything is uploaded or compiled.
 
-The figures are those of the traced programs: the weights in the layout of the device, the adapter and its optimiser
-state, and the intermediate results as the device places them.
+The figures of a fine-tune are those of the traced programs: the weights in the layout of the device, the adapter and
+its optimiser state, and the intermediate results as the device places them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from tritloom.backends.base import Device
 from tritloom.codegen.errors import OutOfMemoryError
+from tritloom.codegen.ir.dtypes import f32
 from tritloom.dsl.jit import Planned
 from tritloom.models.config import ModelConfig
 from tritloom.models.programs import (
@@ -60,7 +61,7 @@ class Estimate:
         return self.results + self.evaluation + self.batch
 
     def __str__(self) -> str:
-        named = (
+        named = [
             (self.weights, "weights"),
             (self.transposed, "the same packed for the backward pass"),
             (self.adapter, "adapter"),
@@ -68,8 +69,8 @@ class Estimate:
             (self.results, "intermediate results of a step"),
             (self.evaluation, "those of the held-out loss"),
             (self.batch + self.reserved, "copies and the batch"),
-        )
-        return ", ".join(f"{size(count)} {what}" for count, what in named if count)
+        ]
+        return _listed(named)
 
 
 def estimate(
@@ -116,6 +117,31 @@ def require_memory(
         f"{device.name} ({device.description}) has {size(have)} of memory, and fine-tuning with {sizes.batch} x "
         f"{sizes.context} tokens, rank {sizes.rank} and {sizes.precision} needs {size(need.total)}: {need}",
         hint=hint,
+    )
+
+
+def require_room(device: Device, parts: Sequence[tuple[int, str]], doing: str, hint: str) -> None:
+    """Raise OutOfMemoryError if a device has less memory than the bytes of all parts, each with what it is."""
+    have, need = device.memory_bytes, sum(count for count, _ in parts)
+    if have is not None and need > have:
+        raise OutOfMemoryError(
+            f"{device.name} ({device.description}) has {size(have)} of memory, and {doing} needs at least "
+            f"{size(need)}: {_listed(parts)}",
+            hint=hint,
+        )
+
+
+def require_memory_to_generate(config: ModelConfig, context: int, device: Device) -> None:
+    """Raise OutOfMemoryError if the weights and the cache of `context` tokens do not fit the device."""
+    context = min(context, config.max_position_embeddings)
+    weights = nbytes(abstract_weights(config, device))
+    token = 2 * f32.nbytes * config.num_hidden_layers * config.num_key_value_heads * config.head_dim
+    most = ((device.memory_bytes or 0) - weights - device.reserved_bytes) // token
+    require_room(
+        device,
+        [(weights, "weights"), (context * token, "cache"), (device.reserved_bytes, "copies")],
+        f"generating over {context} tokens",
+        f"choose a --context below {most}" if most > _SHORTEST else "take another device or model",
     )
 
 
@@ -169,6 +195,10 @@ def _options(wanted: Sizes, choice: Sizes) -> str:
         if getattr(choice, name) != getattr(wanted, name)
     ]
     return " ".join(changed)
+
+
+def _listed(parts: Sequence[tuple[int, str]]) -> str:
+    return ", ".join(f"{size(count)} {what}" for count, what in parts if count)
 
 
 def size(count: int) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from tritloom.backends.base import Device
 from tritloom.backends.registry import device as find_device
-from tritloom.dsl.tensor import Tensor, array
+from tritloom.codegen.ir.dtypes import f32
+from tritloom.dsl.tensor import Tensor, abstract, array
 from tritloom.models.bitnet import Graph, Weights, rotation_tables, shifted_labels
 from tritloom.models.checkpoint import Checkpoint, save_checkpoint, tensor_shapes
 from tritloom.models.config import ModelConfig
@@ -28,7 +29,9 @@ from tritloom.models.data import (
 )
 from tritloom.models.errors import DataError
 from tritloom.models.finetune import evaluate
+from tritloom.models.memory import require_room
 from tritloom.models.model import Model
+from tritloom.models.programs import Sizes, abstract_batch, nbytes
 from tritloom.models.reporting import Reporter
 from tritloom.models.tokenizer import Tokenizer, train_bpe
 from tritloom.models.training import Recipe, Trainer
@@ -96,7 +99,10 @@ def pretrain(
         weight_decay=settings.weight_decay,
         beta2=0.95,
     )
-    trainer = Trainer(loss, initial_weights(config, device, settings.seed), recipe, device)
+    trainer = Trainer(loss, _tree(config, lambda _, shape: abstract(shape, f32, device)), recipe, device)
+    if device.target.emitter != "none":
+        _require_memory(trainer, config, settings)
+    trainer.parameters = initial_weights(config, device, settings.seed)
     save_checkpoint(settings.out, _packed(config, trainer.parameters), tokenizer.files(), rehearse=True)
     source = batches(rows, settings.batch, seed=settings.seed)
     reporter.track(
@@ -113,22 +119,47 @@ def initial_weights(config: ModelConfig, device: Device, seed: int) -> Weights:
     """Master weights at the start: normal with deviation 0.02, those before a residual scaled by 1 / sqrt(2 layers);
     gains one."""
     random = np.random.default_rng(seed)
+
+    def drawn(key: str, shape: tuple[int, ...]) -> Tensor:
+        if len(shape) == 1:
+            return array(np.ones(shape, np.float32), device=device)
+        deviation = 0.02
+        if key.endswith(("o_proj", "down_proj")):
+            deviation /= math.sqrt(2 * config.num_hidden_layers)
+        return array(random.normal(0, deviation, shape).astype(np.float32), device=device)
+
+    return _tree(config, drawn)
+
+
+def _tree(config: ModelConfig, tensor: Callable[[str, tuple[int, ...]], Tensor]) -> Weights:
+    """The weights' tree, each tensor made from its key and shape."""
     weights: Weights = {"layers": [{} for _ in range(config.num_hidden_layers)]}
     for key, shape in tensor_shapes(config).items():
-        if len(shape) == 1:
-            value = np.ones(shape, np.float32)
-        else:
-            deviation = 0.02
-            if key.endswith(("o_proj", "down_proj")):
-                deviation /= math.sqrt(2 * config.num_hidden_layers)
-            value = random.normal(0, deviation, shape).astype(np.float32)
-        tensor = array(value, device=device)
         if key.startswith("layers."):
             _, number, name = key.split(".")
-            weights["layers"][int(number)][name] = tensor
+            weights["layers"][int(number)][name] = tensor(key, shape)
         else:
-            weights[key] = tensor
+            weights[key] = tensor(key, shape)
     return weights
+
+
+def _require_memory(trainer: Trainer, config: ModelConfig, settings: PretrainSettings) -> None:
+    """Raise OutOfMemoryError if a step does not fit the device, before anything is uploaded."""
+    device, weights = trainer.device, nbytes(trainer.parameters)
+    batch = abstract_batch(config, Sizes(settings.batch, settings.context), device)
+    step = trainer.planned(*batch)
+    parts = [
+        (weights, "weights"),
+        (2 * weights, "optimiser state"),
+        (device.program_bytes(step.plan), "intermediate results of a step"),
+        (nbytes(batch) + step.results + device.reserved_bytes, "copies and the batch"),
+    ]
+    require_room(
+        device,
+        parts,
+        f"training {config.parameter_count():,} parameters with {settings.batch} x {settings.context} tokens",
+        "choose a smaller --batch, --context, --layers or --hidden",
+    )
 
 
 def _packed(config: ModelConfig, weights: Weights) -> Checkpoint:
