@@ -188,16 +188,30 @@ def _loaded(*_: object) -> None:
     raise AssertionError("weights were loaded")
 
 
+def _pretraining(folder: Path, batch: int) -> list[str]:
+    text = folder / "text.txt"
+    text.write_text("the rain in spain falls on the plain\n\n" * 200)
+    arguments = ["pretrain", "--device", "cpu", "--data", str(text), "--out", str(folder / "model")]
+    arguments += ["--hidden", "64", "--ffn", "64", "--layers", "1", "--heads", "2", "--vocab", "300"]
+    return [*arguments, "--context", "64", "--batch", str(batch), "--steps", "1"]
+
+
 def test_pretraining_is_refused_before_anything_is_loaded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    device = device_named("cpu")
-    text = tmp_path / "text.txt"
-    text.write_text("the rain in spain falls on the plain\n\n" * 200)
-    arguments = ["pretrain", "--device", "cpu", "--data", str(text), "--out", str(tmp_path / "model")]
-    arguments += ["--hidden", "64", "--ffn", "64", "--layers", "1", "--heads", "2", "--vocab", "300"]
-    arguments += ["--context", "64", "--batch", "4", "--steps", "1"]
-    # What is planned beforehand is what runs: no step is traced for a second time.
+    monkeypatch.setattr(device_named("cpu"), "memory_bytes", 1 << 20)
+    monkeypatch.setattr(pretraining, "initial_weights", _loaded)
+    result = CliRunner().invoke(main, _pretraining(tmp_path, 64))
+    assert result.exit_code == 1, result.output
+    assert "with 64 x 64 tokens needs at least" in result.stderr
+    assert "intermediate results of a step" in result.stderr
+    assert "hint: choose a smaller --batch" in result.stderr
+
+
+@pytest.mark.slow
+def test_the_step_that_is_planned_beforehand_is_the_one_that_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     traced: list[Graph] = []
     loss = Graph.loss
 
@@ -206,15 +220,8 @@ def test_pretraining_is_refused_before_anything_is_loaded(
         return loss(graph, *given)
 
     monkeypatch.setattr(Graph, "loss", counted)
-    assert CliRunner().invoke(main, arguments).exit_code == 0
+    assert CliRunner().invoke(main, _pretraining(tmp_path, 4)).exit_code == 0
     assert len(traced) == 2, "a training step, and the loss in the end"
-    monkeypatch.setattr(device, "memory_bytes", 1 << 20)
-    monkeypatch.setattr(pretraining, "initial_weights", _loaded)
-    result = CliRunner().invoke(main, [*arguments[:-4], "--batch", "64", "--steps", "1"])
-    assert result.exit_code == 1, result.output
-    assert "with 64 x 64 tokens needs at least" in result.stderr
-    assert "intermediate results of a step" in result.stderr
-    assert "hint: choose a smaller --batch" in result.stderr
 
 
 def test_the_parts_add_up() -> None:
