@@ -130,7 +130,7 @@ def test_a_launch_with_wrong_arguments_is_refused(device: MetalDevice) -> None:
 
 
 @pytest.mark.parametrize(("count", "gap"), [(1, 64), (1000, 4032), (131, 4096)])
-def test_a_plan_is_one_command_buffer_a_run(
+def test_a_short_plan_is_one_command_buffer_a_run(
     device: MetalDevice, gpu: fake.FakeDevice, count: int, gap: int
 ) -> None:
     program = device.prepare(plan(count, gap))
@@ -141,6 +141,21 @@ def test_a_plan_is_one_command_buffer_a_run(
         back = np.empty_like(array)
         device.read(result, back)
         np.testing.assert_array_equal(back, array * np.float32(30))
+
+
+def test_a_long_plan_is_several_command_buffers(
+    device: MetalDevice, gpu: fake.FakeDevice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that the GPU begins while the rest is encoded."""
+    monkeypatch.setattr(metal, "LAUNCHES", 3)
+    program = device.prepare(plan(100, 4032))
+    array = np.arange(100, dtype=np.float32)
+    given, result = device.upload(array), device.allocate(array.nbytes)
+    program.run([given], [result])
+    assert [len(commands.dispatches) for commands in gpu.committed] == [3, 1]
+    back = np.empty_like(array)
+    device.read(result, back)
+    np.testing.assert_array_equal(back, array * np.float32(30))
 
 
 def test_a_plan_updates_in_place_and_runs_in_order(device: MetalDevice) -> None:

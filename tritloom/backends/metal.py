@@ -2,7 +2,7 @@
 
 It was written against Apple's documentation and runs in the tests on an imitation of the few calls it makes; no Mac has
 run it yet. All memory is shared with the CPU, so a copy is a memcpy after the GPU has finished. A program encodes its
-launches into one command buffer a run and does not wait, so that a step is encoded while the GPU is at the one before.
+launches into command buffers at each run and does not wait, so that the GPU is at the first while the next is encoded.
 (Indirect command buffers would spare that too; they are said to fault on the first Apple GPUs and could not be tried.)
 """
 
@@ -41,8 +41,8 @@ try:
 except ImportError:
     modules = None
 
-SUBGROUP = 32
-"""Threads of a simdgroup on every GPU of Apple's."""
+LAUNCHES = 100
+"""Of a program's, how many are one command buffer: macOS is said to end one that takes the GPU some seconds."""
 _INSTALL = "on a Mac, install the extra: python -m pip install 'tritloom[metal]'"
 
 
@@ -308,7 +308,9 @@ class MetalProgram(Program):
             self._launches.append(_Launch(executable, numbers, executable.groups(launch.sizes)))
 
     def run(self, inputs: Sequence[DeviceBuffer], outputs: Sequence[DeviceBuffer]) -> None:
-        self._device.submit(self._encoded(inputs, outputs), "a program")
+        encoded = self._encoded(inputs, outputs)
+        for first in range(0, len(encoded), LAUNCHES):
+            self._device.submit(encoded[first : first + LAUNCHES], "a program")
 
     def profile(
         self, inputs: Sequence[DeviceBuffer], outputs: Sequence[DeviceBuffer]
