@@ -195,7 +195,8 @@ class MetalDevice(Device):
         told = error if error is None or isinstance(error, str) else error.localizedDescription()
         return CompileError(
             f"the compiler of {self.description} refused the kernel `{name}`\n{told or ''}".rstrip(),
-            hint="this is a defect of Tritloom: please report it with what `tritloom doctor --device metal` writes",
+            hint="kernels need macOS 14 or newer; on such a one this is a defect of Tritloom: please report it with "
+            "what `tritloom doctor --device metal` writes",
         )
 
     def _check_pipeline(self, pipeline: Any, name: str, threads: int, subgroups: bool) -> None:
