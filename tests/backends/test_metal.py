@@ -92,6 +92,13 @@ def test_the_compilers_complaint_is_told(device: MetalDevice) -> None:
         device.build(device.compile(SCALED).source, "another")
 
 
+def test_fast_math_is_off_on_macos_14_as_well(device: MetalDevice, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The imitation's compiler refuses options that leave it on."""
+    monkeypatch.setattr(fake.MTLCompileOptions, "respondsToSelector_", lambda *_: False)
+    monkeypatch.setattr(fake.MTLCompileOptions, "setMathMode_", None)
+    device.compile(SCALED)
+
+
 def test_a_pipeline_that_runs_too_few_threads_is_refused(device: MetalDevice, gpu: fake.FakeDevice) -> None:
     gpu.most_threads = 16
     with pytest.raises(CompileError, match="runs at most 16 of it"):

@@ -101,6 +101,9 @@ class MTLCompileOptions:
     def setLanguageVersion_(self, version: int) -> None:
         self.language = version
 
+    def setFastMathEnabled_(self, enabled: bool) -> None:
+        self.safe = not enabled
+
     def setMathMode_(self, mode: int) -> None:
         self.safe = mode == MTLMathModeSafe
 
