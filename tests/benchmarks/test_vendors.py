@@ -131,6 +131,11 @@ def test_a_description_is_what_the_driver_answers(gpu: str) -> None:
     assert (answers["f16"][0].split()[0] == "1") == ("f16" in known.features)
     packed = answers["int8_dot"][0].split()
     assert (packed[packed.index("packed_signed") + 1] == "1") == ("int8-dot" in known.features)
+    floats = answers["denormals"][0].split()
+    assert (floats[2] == "1") == ("keeps-denormals" in known.features)
+    assert (floats[floats.index("round_even") + 2] == "1") == ("rounds-to-even" in known.features)
+    assert (floats[floats.index("inf_nan") + 2] == "1") == ("keeps-nan" in known.features)
+    assert (gpu != "llvmpipe") == ("fused-multiply-add" in known.features)  # as VulkanDevice takes it
     offered = {tuple(line.split()) for line in answers.get("matrix", [])}
     for unit in known.matrices:
         size = f"{unit.rows}x{unit.columns}x{unit.depth}"
