@@ -58,10 +58,11 @@ class Linked:
 class EmulatedExecutable(Executable):
     """A kernel as an AArch64 program."""
 
-    def __init__(self, kernel: Kernel, target: Target):
+    def __init__(self, device: Device, kernel: Kernel):
+        self.device = device
         self.kernel = kernel
-        self.source = source(kernel, target)
-        self.linked = Linked(target, kernel.name, self.source)
+        self.source = source(kernel, device.target)
+        self.linked = Linked(device.target, kernel.name, self.source)
 
 
 class EmulatedDevice(Device):
@@ -77,13 +78,15 @@ class EmulatedDevice(Device):
         return allocate(self, nbytes)
 
     def write(self, buffer: DeviceBuffer, array: NDArray[Any]) -> None:
-        memory_of(self, buffer).data[: array.nbytes] = array.reshape(-1).view(np.uint8)
+        data = self.bytes_of(buffer, array)
+        memory_of(self, buffer).data[: data.nbytes] = data
 
     def read(self, buffer: DeviceBuffer, array: NDArray[Any]) -> None:
-        array.reshape(-1).view(np.uint8)[:] = memory_of(self, buffer).data[: array.nbytes]
+        data = self.bytes_of(buffer, array)
+        data[:] = memory_of(self, buffer).data[: data.nbytes]
 
     def compile(self, kernel: Kernel) -> EmulatedExecutable:
-        return EmulatedExecutable(kernel, self.target)
+        return EmulatedExecutable(self, kernel)
 
     def launch(
         self,
@@ -92,6 +95,7 @@ class EmulatedDevice(Device):
         sizes: Mapping[str, int],
         scalars: Sequence[float | int] = (),
     ) -> None:
+        self.own(buffers, executable)
         assert isinstance(executable, EmulatedExecutable)
         kernel = executable.kernel
         memories = [memory_of(self, buffer) for buffer in buffers]

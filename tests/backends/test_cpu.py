@@ -184,7 +184,7 @@ def test_memory_of_another_device_is_refused(device: CPUDevice) -> None:
 def test_code_for_another_device_is_refused(device: CPUDevice) -> None:
     executable = CPUBackend().devices()[-1].compile(affine())
     held = device.allocate(4 * LENGTH)
-    with pytest.raises(DeviceError, match="`affine` was compiled for another device than cpu"):
+    with pytest.raises(DeviceError, match=r"`affine` was compiled for cpu:.*, not for cpu"):
         device.launch(executable, [held, held], {"N": LENGTH}, [1.0])
 
 
@@ -197,7 +197,9 @@ def test_memory_is_aligned_and_seen_without_a_copy(device: CPUDevice) -> None:
     out = np.empty(6, np.float32)
     device.read(held, out)
     np.testing.assert_array_equal(out, [0, 1, 2, 3, 4, 9])
-    with pytest.raises(DeviceError, match="an array of 32 bytes does not fit a buffer of 24"):
+    with pytest.raises(
+        ShapeError, match="an array of 32 bytes was given to be copied to or from a buffer of 24"
+    ):
         device.write(held, np.zeros(8, np.float32))
 
 

@@ -59,6 +59,22 @@ def test_memory_of_another_device_is_refused(device: Device) -> None:
         device.launch(executable, [foreign, own], {"N": 4})
 
 
+def test_an_executable_of_another_device_is_refused(device: Device) -> None:
+    foreign = ReferenceDevice().compile(added(1.0))
+    with pytest.raises(DeviceError, match="`added` was compiled for reference, not for"):
+        device.launch(foreign, [device.allocate(16), device.allocate(16)], {"N": 4})
+
+
+def test_an_array_that_does_not_fit_is_refused(device: Device) -> None:
+    buffer = device.allocate(8)
+    with pytest.raises(
+        ShapeError, match="an array of 12 bytes was given to be copied to or from a buffer of 8"
+    ):
+        device.write(buffer, np.zeros(3, np.float32))
+    with pytest.raises(ShapeError, match="an array that is not C-contiguous of 4 bytes"):
+        device.read(buffer, np.zeros((2, 2), np.int8).T)
+
+
 def plan(length: int) -> Plan:
     """`total += 3 (x + 1)`, `y = (x + 1) + 2`, with x + 1 in the arena."""
     nbytes = 4 * length

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tritloom.codegen.errors import DeviceError, UnsupportedError
+from tritloom.codegen.errors import DeviceError, ShapeError, UnsupportedError
 from tritloom.codegen.ir.template import Plan
 from tritloom.codegen.ir.tile import Kernel
 from tritloom.codegen.target import Target
@@ -30,6 +30,7 @@ class DeviceBuffer(ABC):
 class Executable(ABC):
     """A kernel compiled for one device."""
 
+    device: Device
     kernel: Kernel
     source: str
     """What was compiled, for people (LLVM IR, OpenCL C)."""
@@ -112,8 +113,29 @@ class Device(ABC):
         self.write(buffer, contiguous)
         return buffer
 
-    def own(self, buffers: Sequence[DeviceBuffer]) -> None:
-        """Raise DeviceError unless all buffers are this device's."""
+    def bytes_of(self, buffer: DeviceBuffer, array: NDArray[Any]) -> NDArray[np.uint8]:
+        """The bytes of an array that is copied to or from the start of a buffer, as a view.
+
+        Raises ShapeError unless the array is C-contiguous and no greater than the buffer, DeviceError for a buffer of
+        another device.
+        """
+        self.own([buffer])
+        if not array.flags.c_contiguous or array.nbytes > buffer.nbytes:
+            what = "" if array.flags.c_contiguous else " that is not C-contiguous"
+            raise ShapeError(
+                f"an array{what} of {array.nbytes} bytes was given to be copied to or from a buffer of {buffer.nbytes} "
+                f"on {self.name}",
+                hint="give a C-contiguous array no greater than the buffer",
+            )
+        return array.reshape(-1).view(np.uint8)
+
+    def own(self, buffers: Sequence[DeviceBuffer], executable: Executable | None = None) -> None:
+        """Raise DeviceError unless all of them are this device's."""
+        if executable is not None and executable.device is not self:
+            raise DeviceError(
+                f"`{executable.kernel.name}` was compiled for {executable.device.name}, not for {self.name}",
+                hint="compile it for this one",
+            )
         for buffer in buffers:
             if buffer.device is not self:
                 raise DeviceError(

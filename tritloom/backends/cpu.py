@@ -36,7 +36,6 @@ from tritloom.backends.cpu_program import CPUProgram
 from tritloom.backends.cpu_runtime import ARGUMENTS, CHUNK, FUNCTION, PROGRAMS, Pool, new_table, thread_count
 from tritloom.backends.host_memory import machine_memory
 from tritloom.codegen.emit.llvm import isa_of
-from tritloom.codegen.errors import DeviceError
 from tritloom.codegen.ir.template import Plan
 from tritloom.codegen.ir.tile import Kernel
 from tritloom.codegen.ir.tile_printer import format_kernel
@@ -69,21 +68,15 @@ class CPUDevice(Device):
         """Uninitialised memory on a cache line's boundary."""
         return allocate(self, nbytes)
 
-    def _bytes(self, buffer: DeviceBuffer, array: NDArray[Any]) -> NDArray[np.uint8]:
-        if not array.flags.c_contiguous or array.nbytes > buffer.nbytes:
-            raise DeviceError(
-                f"an array of {array.nbytes} bytes does not fit a buffer of {buffer.nbytes} on {self.name}",
-                hint="give a C-contiguous array no greater than the buffer",
-            )
-        return memory_of(self, buffer).data[: array.nbytes]
-
     def write(self, buffer: DeviceBuffer, array: NDArray[Any]) -> None:
         """Copy a C-contiguous array's bytes to the start of the buffer."""
-        self._bytes(buffer, array)[:] = array.reshape(-1).view(np.uint8)
+        data = self.bytes_of(buffer, array)
+        memory_of(self, buffer).data[: data.nbytes] = data
 
     def read(self, buffer: DeviceBuffer, array: NDArray[Any]) -> None:
         """Copy bytes from the start of the buffer over a C-contiguous array."""
-        array.reshape(-1).view(np.uint8)[:] = self._bytes(buffer, array)
+        data = self.bytes_of(buffer, array)
+        data[:] = memory_of(self, buffer).data[: data.nbytes]
 
     def compile(self, kernel: Kernel) -> CPUExecutable:
         """The kernel's machine code, for buffers that do not overlap."""
@@ -120,12 +113,9 @@ class CPUDevice(Device):
 
         Raises ShapeError if a buffer is too short for the sizes, DeviceError if something is another device's.
         """
+        self.own(buffers, executable)
+        assert isinstance(executable, CPUExecutable)
         kernel = executable.kernel
-        if not isinstance(executable, CPUExecutable) or executable.device is not self:
-            raise DeviceError(
-                f"`{kernel.name}` was compiled for another device than {self.name}",
-                hint="compile it for this one",
-            )
         memories = [memory_of(self, buffer) for buffer in buffers]
         check_launch(kernel, [memory.nbytes for memory in memories], sizes, scalars, self.target)
         if overlapping(kernel, [(memory.address, memory.nbytes) for memory in memories]):

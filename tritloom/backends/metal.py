@@ -26,7 +26,7 @@ from tritloom.backends.checks import Bindings, check_elements, check_launch
 from tritloom.codegen.compile import lower
 from tritloom.codegen.emit.c_source import uses_subgroups
 from tritloom.codegen.emit.metal import emit_metal, metal_name
-from tritloom.codegen.errors import CompileError, DeviceError, OutOfMemoryError, ShapeError
+from tritloom.codegen.errors import CompileError, DeviceError, OutOfMemoryError
 from tritloom.codegen.ir.dtypes import f32
 from tritloom.codegen.ir.template import Plan
 from tritloom.codegen.ir.tile import Kernel
@@ -63,7 +63,8 @@ class MetalBuffer(DeviceBuffer):
 class MetalExecutable(Executable):
     """A compute pipeline."""
 
-    def __init__(self, kernel: Kernel, source: str, pipeline: Any, threads: int):
+    def __init__(self, device: Device, kernel: Kernel, source: str, pipeline: Any, threads: int):
+        self.device = device
         self.kernel = kernel
         self.source = source
         self.pipeline = pipeline
@@ -136,25 +137,20 @@ class MetalDevice(Device):
         return MetalBuffer(self, nbytes, memory)
 
     def write(self, buffer: DeviceBuffer, array: NDArray[Any]) -> None:
-        data = self._bytes(buffer, array)
-        self.synchronize()  # a kernel may still read what was there
-        data[:] = array.reshape(-1).view(np.uint8)
+        data, memory = self._copied(buffer, array)
+        memory[:] = data
 
     def read(self, buffer: DeviceBuffer, array: NDArray[Any]) -> None:
-        data = self._bytes(buffer, array)
-        self.synchronize()
-        array.reshape(-1).view(np.uint8)[:] = data
+        data, memory = self._copied(buffer, array)
+        data[:] = memory
 
-    def _bytes(self, buffer: DeviceBuffer, array: NDArray[Any]) -> NDArray[np.uint8]:
-        self.own([buffer])
-        if not array.flags.c_contiguous:
-            raise ShapeError("an array that is copied to or from a device is not C-contiguous")
-        if array.nbytes > buffer.nbytes:
-            raise ShapeError(
-                f"an array of {array.nbytes} bytes is copied to or from a buffer of {buffer.nbytes}"
-            )
+    def _copied(
+        self, buffer: DeviceBuffer, array: NDArray[Any]
+    ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        data = self.bytes_of(buffer, array)
         assert isinstance(buffer, MetalBuffer)
-        return buffer.data[: array.nbytes]
+        self.synchronize()  # a kernel may still use what is there
+        return data, buffer.data[: data.nbytes]
 
     # kernels
 
@@ -166,7 +162,7 @@ class MetalDevice(Device):
                 source = emit_metal(function, self.target)
                 pipeline = self.build(source, kernel.name)
                 self._check_pipeline(pipeline, kernel.name, function.threads, uses_subgroups(function))
-                known = MetalExecutable(kernel, source, pipeline, function.threads)
+                known = MetalExecutable(self, kernel, source, pipeline, function.threads)
                 self._executables[kernel] = known
         return known
 
@@ -220,8 +216,8 @@ class MetalDevice(Device):
         sizes: Mapping[str, int],
         scalars: Sequence[float | int] = (),
     ) -> None:
+        self.own(buffers, executable)
         assert isinstance(executable, MetalExecutable)
-        self.own(buffers)
         self.check(executable.kernel, [buffer.nbytes for buffer in buffers], sizes, scalars)
         places = [(buffer.memory, 0) for buffer in buffers if isinstance(buffer, MetalBuffer)]
         launch = _Launch(executable, executable.numbers(sizes, scalars), executable.groups(sizes))

@@ -26,7 +26,7 @@ from tritloom.backends.checks import Bindings, check_elements, check_launch, che
 from tritloom.backends.guard import Guard
 from tritloom.codegen.emit.c_source import workgroup
 from tritloom.codegen.emit.opencl import emit_opencl, kernel_name
-from tritloom.codegen.errors import CompileError, DeviceError, OutOfMemoryError, ShapeError
+from tritloom.codegen.errors import CompileError, DeviceError, OutOfMemoryError
 from tritloom.codegen.ir.template import Plan
 from tritloom.codegen.ir.tile import Kernel
 from tritloom.codegen.lower.gpu import lower_gpu
@@ -77,7 +77,8 @@ class OpenCLBuffer(DeviceBuffer):
 class OpenCLExecutable(Executable):
     """A built program with one kernel."""
 
-    def __init__(self, kernel: Kernel, source: str, program: Any, local: tuple[int, int]):
+    def __init__(self, device: Device, kernel: Kernel, source: str, program: Any, local: tuple[int, int]):
+        self.device = device
         self.kernel = kernel
         self.source = source
         self.local = local
@@ -180,15 +181,9 @@ class OpenCLDevice(Device):
                 cl.enqueue_copy(self._queue, data, memory, is_blocking=True)
 
     def _copied(self, buffer: DeviceBuffer, array: NDArray[Any]) -> tuple[NDArray[np.uint8], Any]:
-        self.own([buffer])
-        if not array.flags.c_contiguous:
-            raise ShapeError("an array that is copied to or from a device is not C-contiguous")
-        if array.nbytes > buffer.nbytes:
-            raise ShapeError(
-                f"an array of {array.nbytes} bytes is copied to or from a buffer of {buffer.nbytes}"
-            )
+        data = self.bytes_of(buffer, array)
         assert isinstance(buffer, OpenCLBuffer)
-        return array.reshape(-1).view(np.uint8), buffer.memory
+        return data, buffer.memory
 
     # kernels
 
@@ -199,7 +194,8 @@ class OpenCLDevice(Device):
                 function = lower_gpu(kernel, self.target)
                 source = emit_opencl(function, self.target)
                 local = workgroup(function)
-                known = OpenCLExecutable(kernel, source, self.build(source, kernel.name), local)
+                program = self.build(source, kernel.name)
+                known = OpenCLExecutable(self, kernel, source, program, local)
                 self._executables[kernel] = known
         return known
 
@@ -258,8 +254,8 @@ class OpenCLDevice(Device):
         sizes: dict[str, int],
         scalars: Sequence[float | int] = (),
     ) -> None:
+        self.own(buffers, executable)
         assert isinstance(executable, OpenCLExecutable)
-        self.own(buffers)
         nbytes = [buffer.nbytes for buffer in buffers]
         check_launch(executable.kernel, nbytes, sizes, scalars, self.target)
         check_elements(executable.kernel, nbytes)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from tritloom.backends.base import Backend, Device, DeviceBuffer, Executable, Missing, Program
 from tritloom.backends.checks import Bindings, check_launch
 from tritloom.backends.host_memory import machine_memory
-from tritloom.codegen.errors import DeviceError, OutOfMemoryError
+from tritloom.codegen.errors import OutOfMemoryError
 from tritloom.codegen.ir.template import Plan
 from tritloom.codegen.ir.ternary import TernaryArray
 from tritloom.codegen.ir.tile import Kernel, evaluate_size
@@ -35,7 +35,8 @@ class ReferenceBuffer(DeviceBuffer):
 class ReferenceExecutable(Executable):
     """A kernel as it is."""
 
-    def __init__(self, kernel: Kernel):
+    def __init__(self, device: Device, kernel: Kernel):
+        self.device = device
         self.kernel = kernel
         self.source = format_kernel(kernel)
 
@@ -66,24 +67,17 @@ class ReferenceDevice(Device):
 
     def write(self, buffer: DeviceBuffer, array: NDArray[Any]) -> None:
         """Copy a C-contiguous array's bytes to the start of the buffer."""
-        self._fits(buffer, array)
-        self._own(buffer).data[: array.nbytes] = array.reshape(-1).view(np.uint8)
+        data = self.bytes_of(buffer, array)
+        self._own(buffer).data[: data.nbytes] = data
 
     def read(self, buffer: DeviceBuffer, array: NDArray[Any]) -> None:
         """Copy bytes from the start of the buffer over a C-contiguous array."""
-        self._fits(buffer, array)
-        array.reshape(-1).view(np.uint8)[:] = self._own(buffer).data[: array.nbytes]
-
-    def _fits(self, buffer: DeviceBuffer, array: NDArray[Any]) -> None:
-        if not array.flags.c_contiguous or array.nbytes > buffer.nbytes:
-            raise DeviceError(
-                f"an array of {array.nbytes} bytes does not fit a buffer of {buffer.nbytes} on {self.name}",
-                hint="give a C-contiguous array no greater than the buffer",
-            )
+        data = self.bytes_of(buffer, array)
+        data[:] = self._own(buffer).data[: data.nbytes]
 
     def compile(self, kernel: Kernel) -> ReferenceExecutable:
         """The kernel itself."""
-        return ReferenceExecutable(kernel)
+        return ReferenceExecutable(self, kernel)
 
     def launch(
         self,
@@ -93,6 +87,7 @@ class ReferenceDevice(Device):
         scalars: Sequence[float | int] = (),
     ) -> None:
         """Interpret the kernel over its whole grid."""
+        self.own(buffers, executable)
         memories = [self._own(buffer).data for buffer in buffers]
         check_launch(executable.kernel, [data.nbytes for data in memories], sizes, scalars, self.target)
         self._run(executable.kernel, memories, sizes, scalars)

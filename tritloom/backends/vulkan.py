@@ -27,7 +27,7 @@ from tritloom.backends.vulkan_physical import PhysicalDevice, find
 from tritloom.backends.vulkan_pipeline import Module
 from tritloom.backends.vulkan_program import VulkanProgram
 from tritloom.codegen.emit.spirv import emit_spirv
-from tritloom.codegen.errors import CompileError, DeviceError, ShapeError, TritloomError
+from tritloom.codegen.errors import CompileError, DeviceError, TritloomError
 from tritloom.codegen.ir.template import Plan
 from tritloom.codegen.ir.tile import Kernel
 from tritloom.codegen.lower.gpu import lower_gpu
@@ -85,15 +85,9 @@ class VulkanDevice(Device):
         self.physical.instance.raise_messages()
 
     def _copied(self, buffer: DeviceBuffer, array: NDArray[Any]) -> tuple[NDArray[np.uint8], VulkanBuffer]:
-        self.own([buffer])
-        if not array.flags.c_contiguous:
-            raise ShapeError("an array that is copied to or from a device is not C-contiguous")
-        if array.nbytes > buffer.nbytes:
-            raise ShapeError(
-                f"an array of {array.nbytes} bytes is copied to or from a buffer of {buffer.nbytes}"
-            )
+        data = self.bytes_of(buffer, array)
         assert isinstance(buffer, VulkanBuffer)
-        return array.reshape(-1).view(np.uint8), buffer
+        return data, buffer
 
     # kernels
 
@@ -106,7 +100,7 @@ class VulkanDevice(Device):
                 made = emit_spirv(lower_gpu(kernel, self.target), self.target)
                 size = self.target.subgroup_size if made.uses_subgroups else 0
                 pipeline = self.build(made.words, kernel.name, made.text, size)
-                known = VulkanExecutable(kernel, made.text, made.words, pipeline)
+                known = VulkanExecutable(self, kernel, made.text, made.words, pipeline)
                 self._executables[kernel] = known
         return known
 
@@ -144,8 +138,8 @@ class VulkanDevice(Device):
         scalars: Sequence[float | int] = (),
     ) -> None:
         """Run a kernel once over its whole grid."""
+        self.own(buffers, executable)
         assert isinstance(executable, VulkanExecutable)
-        self.own(buffers)
         kernel, context = executable.kernel, self.context
         nbytes = [buffer.nbytes for buffer in buffers]
         check_launch(kernel, nbytes, sizes, scalars, self.target)

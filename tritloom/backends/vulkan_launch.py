@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from tritloom.backends.base import Executable
+from tritloom.backends.base import Device, Executable
 from tritloom.codegen.errors import UnsupportedError
 from tritloom.codegen.ir.dtypes import f32
 from tritloom.codegen.ir.tile import Kernel, Mode
@@ -25,7 +25,8 @@ HEADER = 8
 class VulkanExecutable(Executable):
     """A pipeline."""
 
-    def __init__(self, kernel: Kernel, source: str, words: bytes, pipeline: int):
+    def __init__(self, device: Device, kernel: Kernel, source: str, words: bytes, pipeline: int):
+        self.device = device
         self.kernel = kernel
         self.source = source
         self.words = words
