@@ -97,7 +97,7 @@ class Memory:
 class MatrixAccess:
     """Where the elements of a matrix lie: that of row r and column c at `r * stride + c`, from an index on.
 
-    Or at `c * stride + r`, if it is `transposed`. Row starts are 16-byte aligned.
+    Or at `c * stride + r`, if it is `transposed`. Rows are aligned to 16 bytes, or to their length if it is less.
     """
 
     memory: Memory

@@ -82,9 +82,13 @@ def plan_fetch(value: Value, axis: Axis, plan: LayoutPlan, target: Target) -> Fe
         return None
     if axis.block % per_word:
         return None
-    length = multiple_of(AffineAnalysis().form(value.buffer.shape[-1]))
+    analysis = AffineAnalysis()
+    length = multiple_of(analysis.form(value.buffer.shape[-1]))
     words = axis.block // per_word
-    row_words = 0 if length % per_word else length // per_word
+    # A load is whole or masked, so it must not lie across the end of a sum that ends before the row does. Weights
+    # past it do no harm: the other operand is 0 there.
+    ends = length if value.dtype.is_ternary else math.gcd(length, multiple_of(analysis.form(axis.size)))
+    row_words = 0 if ends % per_word else ends // per_word
     width = _width(words, words * math.prod(one.block for one in row_axes), row_words, threads)
     if width == 0 and unit == 1:
         return None
