@@ -25,6 +25,7 @@ from tritloom.codegen.ir.tile_verifier import verify
 from tritloom.codegen.target import Target
 from tritloom.codegen.targets import target as find_target
 from tritloom.dsl import language as tl
+from tritloom.dsl.arguments import ArgumentError
 from tritloom.dsl.grad import grad
 from tritloom.dsl.inline import inline
 from tritloom.dsl.kernel import GradientContext, Kernel, kernel
@@ -522,3 +523,18 @@ def test_defaults_by_sizes_and_target() -> None:
 
     assert copied.default({"N": 5}, find_target("cpu")) == {"BN": 5, "BM": 4}
     assert copied.default({"N": 99}, find_target("bmg")) == {"BN": 8, "BM": 4}
+
+
+@pytest.mark.parametrize("chosen", [{"BX": 8}, {"BN": 0}, {"BN": 2.0}])
+def test_defaults_of_what_is_no_tunable_parameter(chosen: dict[str, int]) -> None:
+    @kernel
+    def copied(x: tl.f32["N"], y: tl.out(tl.f32["N"]), BN: int = tl.tunable(64)) -> None:
+        (N,) = x.shape
+        n = tl.programs(N, BN)
+        y[n] = x[n]
+
+    copied.defaults(lambda sizes, target: chosen)
+    ((name, value),) = chosen.items()
+    with pytest.raises(ArgumentError, match=rf"defaults of `copied` are given {name} = {value}") as caught:
+        copied(np.ones(5, np.float32), device="reference")
+    assert caught.value.hint.endswith("tunable parameters: BN")

@@ -67,13 +67,21 @@ class Kernel(KernelTemplate):
     def default(self, sizes: Mapping[str, int], target: Target) -> Configuration:
         """The first value of each tunable parameter; half of it, if that is listed, where registers are few.
 
-        Or what the function under `@defaults` gives.
+        Or what the function under `@defaults` gives. Raises ArgumentError if it gives what is no tunable parameter.
         """
         found = {}
         for name, tunable in self.signature.tunables.items():
             half = tunable.default // 2
             found[name] = half if target.few_registers and half in tunable.values else tunable.default
-        return {**found, **self._defaults(sizes, target)} if self._defaults else found
+        given = self._defaults(sizes, target) if self._defaults else {}
+        for name, value in given.items():
+            if name not in found or not is_positive_integer(value):
+                raise ArgumentError(
+                    f"the defaults of `{self.name}` are given {name} = {value!r}",
+                    hint=f"give positive integers for its tunable parameters: {', '.join(found) or 'it has none'}",
+                    location=caller_location(),
+                )
+        return {**found, **given}
 
     def build(
         self, configuration: Configuration, sizes: Mapping[str, int], target: Target | None = None
@@ -138,7 +146,8 @@ class Kernel(KernelTemplate):
     ) -> Callable[[Mapping[str, int], Target], Mapping[str, int]]:
         """Choose the values of tunable parameters by sizes and target: `@k.defaults` above `def _(sizes, target)`.
 
-        `sizes` are those of the dimensions by name. What it does not name keeps its default.
+        `sizes` are those of the dimensions by name; for `.ir` and `.source`, which have no arguments, only the static
+        ones are known (so take the others by `sizes.get`). What it does not name keeps its default.
         """
         self._defaults = function
         return function
