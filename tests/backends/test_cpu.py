@@ -172,6 +172,16 @@ def test_buffers_of_wrong_length_are_refused(device: CPUDevice) -> None:
         program.run([whole], [])
 
 
+def test_sizes_that_a_kernel_is_not_made_for_are_refused(device: CPUDevice) -> None:
+    b = Builder("aligned")
+    n = b.program_axis("n", b.size("N", 64), 64)
+    b.store(b.buffer("y", f32["N"], Mode.OUT), [n], b.load(b.buffer("x", f32["N"]), [n]))
+    executable, memory = device.compile(b.finish()), device.allocate(4 * 128)
+    for size in (100, 0):
+        with pytest.raises(ShapeError, match=f"with N = {size} and was made for positive multiples of 64"):
+            device.launch(executable, [memory, memory], {"N": size})
+
+
 def test_memory_of_another_device_is_refused(device: CPUDevice) -> None:
     other = CPUBackend().devices()[0]
     held = other.allocate(4 * LENGTH)

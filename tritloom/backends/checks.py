@@ -21,7 +21,10 @@ def check_launch(
     scalars: Sequence[float | int],
     target: Target,
 ) -> None:
-    """Raise ShapeError unless each buffer has the bytes that the sizes call for. `available` is theirs, in order."""
+    """Raise ShapeError unless the kernel is made for the sizes and each buffer has the bytes that they call for.
+
+    `available` are the buffers' bytes, in order.
+    """
     absent = [size.name for size in kernel.sizes if size.name not in sizes]
     if absent:
         raise ShapeError(f"`{kernel.name}` is launched without the size {', '.join(absent)}")
@@ -30,6 +33,13 @@ def check_launch(
             f"`{kernel.name}` takes {len(kernel.buffers)} tensors and {len(kernel.scalars)} scalars and was given "
             f"{len(available)} and {len(scalars)}"
         )
+    for size in kernel.sizes:
+        given = sizes[size.name]
+        if given < 1 or given % size.multiple_of:
+            raise ShapeError(
+                f"`{kernel.name}` is launched with {size.name} = {given} and was made for positive multiples of "
+                f"{size.multiple_of}"
+            )
     numbers = dict(sizes)
     for buffer, nbytes in zip(kernel.buffers, available, strict=True):
         shape = tuple(evaluate_size(dim, numbers) for dim in buffer.shape)
