@@ -24,7 +24,7 @@ from tritloom.codegen.ir.ternary import TernaryArray
 from tritloom.codegen.ir.tile import BinaryOp, Kernel, Mode, ReduceOp, evaluate_size
 from tritloom.codegen.ir.tile_builder import Builder
 from tritloom.codegen.lower.gpu import lower_gpu
-from tritloom.codegen.target import Target
+from tritloom.codegen.target import MatrixUnit, Target
 from tritloom.codegen.targets import target as target_of
 
 Tensors = Mapping[str, NDArray[Any] | TernaryArray]
@@ -131,6 +131,17 @@ def test_a_sum_may_end_before_the_rows_that_it_reads(name: str, pair: tuple[DTyp
     tensors = {"x": x, "w": w, "length": np.array([100], np.int32)}
     kernel = product(*pair, (16, 16, 32), 64, shorter=True)
     computes(kernel, TARGETS[NAMES.index(name)], tensors, {"M": 3, "N": 16, "K": 128})
+
+
+@pytest.mark.parametrize("width", [8, 32, 64, 128])
+@pytest.mark.parametrize(("rows", "columns"), [(8, 8), (2, 16), (64, 16), (16, 24)])
+def test_matrices_of_any_shape(width: int, rows: int, columns: int) -> None:
+    """Also of fewer sums than a subgroup has threads."""
+    unit = MatrixUnit(rows, columns, 16, f16, f32)
+    target = replace(TARGET, features=frozenset({"subgroups"}), subgroup_size=width, matrices=(unit,))
+    kernel = product(f16, f16, (rows, 2 * columns, 16), 1, shorter=False)
+    tensors = {"x": numbers(f16, (rows + 1, 21)), "w": numbers(f16, (columns + 3, 21))}
+    computes(kernel, target, tensors, {"M": rows + 1, "N": columns + 3, "K": 21})
 
 
 def store_and_read(b: MachineBuilder) -> None:

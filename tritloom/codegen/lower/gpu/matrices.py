@@ -15,7 +15,7 @@ from tritloom.codegen.lower.gpu.context import Context
 from tritloom.codegen.lower.gpu.dots import DotStrategy, Operands
 from tritloom.codegen.lower.gpu.plan import LayoutPlan
 from tritloom.codegen.lower.gpu.staging import ROWS
-from tritloom.codegen.lower.gpu.tiling import Tiling
+from tritloom.codegen.lower.gpu.tiling import Tiling, lanes
 from tritloom.codegen.target import MatrixUnit, Target
 
 
@@ -84,7 +84,7 @@ class MatrixDot(DotStrategy):
             column = tiling.columns.offsets[numbers[tiling.columns.axis]]
             matrix = row // unit.rows, column // unit.columns
             elements.setdefault(matrix, []).append((register, row % unit.rows, column % unit.columns))
-        across = min(unit.columns & -unit.columns, tiling.subgroup_size)
+        _, across = lanes(unit, tiling.subgroup_size)
         lane = b.and_(b.thread(), tiling.subgroup_size - 1)
         lane_row, lane_column = b.shr(lane, across.bit_length() - 1), b.and_(lane, across - 1)
         own = b.add(region, b.add(b.mul(lane_row, unit.columns), lane_column))

@@ -68,8 +68,16 @@ def units(dot: Dot, target: Target) -> list[MatrixUnit]:
         and (dot.right.dtype.is_ternary or dot.right.dtype is unit.operand)
         and unit.accumulator is dot.dtype
         and dot.axis.block % unit.depth == 0
+        and unit.rows % lanes(unit, target.subgroup_size)[0] == 0
     ]
     return sorted(found, key=lambda unit: -unit.depth)
+
+
+def lanes(unit: MatrixUnit, width: int) -> tuple[int, int]:
+    """How many of a subgroup's `width` threads share a matrix of sums along its rows and along its columns, once it
+    has left the unit. A unit of fewer rows than that has no work for all threads, and is left alone."""
+    across = min(unit.columns & -unit.columns, width)
+    return width // across, across
 
 
 def _sides(dot: Dot) -> tuple[Axis, Axis] | None:
@@ -142,8 +150,7 @@ def _powers(most: int) -> list[int]:
 
 def _spread(unit: MatrixUnit, rows: Axis, columns: Axis, grid: tuple[int, int], width: int) -> Tiling:
     high, wide = grid
-    across = min(unit.columns & -unit.columns, width)
-    down = width // across
+    down, across = lanes(unit, width)
     row_run, column_run = rows.block // high, columns.block // wide
     row_parts = (Part(down, across), Part(high, width * wide, row_run))
     column_parts = (Part(across, 1), Part(wide, width, column_run))
