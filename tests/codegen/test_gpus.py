@@ -75,6 +75,23 @@ def test_a_damaged_description(tmp_path: Path, change: dict[str, object], messag
     assert str(file) in caught.value.message
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("max_threads = 1024", "max_threads = 16", "16 threads has no subgroup of 32"),
+        ("depth = 16", "depth = 0", "depth of matrices are more than 0"),
+        (', "subgroups"', "", "matrices belong to subgroups"),
+    ],
+)
+def test_an_impossible_description(tmp_path: Path, old: str, new: str, message: str) -> None:
+    file = tmp_path / "amd-navi31.toml"
+    text = (gpus.FOLDER / file.name).read_text()
+    assert old in text
+    file.write_text(text.replace(old, new, 1))
+    with pytest.raises(DeviceError, match=message):
+        gpus.read(file)
+
+
 def _toml(value: object) -> str:
     return str(value) if isinstance(value, (int, list)) else f'"{value}"'
 

@@ -108,6 +108,14 @@ def read(file: Path) -> Gpu:
         problems.append("a subgroup's size is a power of two")
     if min(found.max_threads, found.shared_bytes, found.registers) < 1:
         problems.append("threads, shared memory and registers are more than 0")
+    if found.max_threads < found.subgroup_size:
+        problems.append(
+            f"a workgroup of {found.max_threads} threads has no subgroup of {found.subgroup_size}"
+        )
+    if any(min(matrix.rows, matrix.columns, matrix.depth) < 1 for matrix in found.matrices):
+        problems.append("rows, columns and depth of matrices are more than 0")
+    if found.matrices and "subgroups" not in found.features:
+        problems.append("matrices belong to subgroups, which are none of its features")
     if problems:
         raise DeviceError(f"{file}: {'; '.join(problems)}")
     return found
