@@ -124,6 +124,8 @@ class _Generator:
         for name in ("M", "N")[: self.one((1, 2, 2))]:
             self._sizes[name] = self.one(SIZES)
         self._sizes["K"] = self.one(LONG_SIZES)
+        if self.maybe():  # rows known to be whole words
+            self._b.size("K", self._sizes["K"] & -self._sizes["K"])
         order = list(self._sizes)[:-1]
         if self.maybe():
             order.reverse()
