@@ -107,7 +107,8 @@ class Compiler:
         with _lock:
             if self._jit is None:
                 self._target_machine()
-                self._jit = llvm.create_lljit_compiler(use_jit_link=False)
+                # The other linker maps code and constants apart, and ends the process if that is too far for the code.
+                self._jit = llvm.create_lljit_compiler(use_jit_link=True)
             library = llvm.JITLibraryBuilder().add_object_img(code).add_current_process().export_symbol(name)
             tracker = library.link(self._jit, f"tritloom{next(_names)}")
             return NativeFunction(tracker[name], tracker)
