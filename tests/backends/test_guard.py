@@ -43,6 +43,8 @@ def handle(request):
         raise CompileError("no such thing")
     if request == b"lose":
         raise DeviceError("the device was lost")
+    if request == b"starve":
+        raise MemoryError
     return request.upper() + b" " + str(os.getpid()).encode()
 
 serve(begin)
@@ -167,13 +169,18 @@ def test_an_answer_that_nobody_waited_for_is_not_the_next_ones(fake: Fake) -> No
     assert fake.compile(b"two")[1].startswith(b"TWO ")
 
 
-def test_a_child_that_cannot_go_on_says_nothing_about_the_kernel(fake: Fake) -> None:
+@pytest.mark.parametrize(
+    ("request_", "told"), [(b"lose", "the device was lost"), (b"starve", r"MemoryError\(\)")]
+)
+def test_a_child_that_cannot_go_on_says_nothing_about_the_kernel(
+    fake: Fake, request_: bytes, told: str
+) -> None:
     """Nor is the kernel compiled without it, as a kernel is that was refused."""
     for _ in range(2):
         with pytest.raises(
-            DeviceError, match="given the kernel `kernel<lose>`: the device was lost"
+            DeviceError, match=f"given the kernel `kernel<{request_.decode()}>`: {told}"
         ) as caught:
-            fake.compile(b"lose")
+            fake.compile(request_)
         assert not isinstance(caught.value, CompileError)
     assert fake.compile(b"two")[0]
 

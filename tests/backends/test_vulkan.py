@@ -19,6 +19,7 @@ from tritloom.backends.vulkan import VulkanBackend, VulkanDevice
 from tritloom.backends.vulkan_api import VulkanError
 from tritloom.backends.vulkan_launch import workgroups
 from tritloom.backends.vulkan_physical import PhysicalDevice, find
+from tritloom.backends.vulkan_pipeline import Module
 from tritloom.codegen.errors import DeviceError, OutOfMemoryError, ShapeError, UnsupportedError
 from tritloom.codegen.ir.dtypes import f32
 from tritloom.codegen.ir.template import Launch, Plan, PlanTensor
@@ -65,6 +66,27 @@ def test_threads_are_no_more_than_a_workgroups_subgroups_hold() -> None:
         pytest.skip(f"{poor.description} lets nobody choose a subgroup's size")
     poor.subgroups.maxComputeWorkgroupSubgroups = 2
     assert poor.target("vulkan").max_threads == 2 * poor.subgroup_size
+
+
+def test_subgroups_are_full_also_where_their_size_is_the_only_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Code takes a thread's number for its subgroup's times its size, plus the lane."""
+    only = find(vulkan_instance.instance())[0]
+    if not (only.subgroup_features.computeFullSubgroups and only.target("vulkan").has("subgroups")):
+        pytest.skip(f"{only.description} promises no full subgroups")
+    only.subgroups.requiredStages = 0
+    device = VulkanDevice("vulkan", only)
+    flags: list[int] = []
+    create = device.context.functions.CreateComputePipelines
+
+    def watched(*given: Any) -> Any:
+        flags.append(given[3]._obj.stage.flags)
+        return create(*given)
+
+    monkeypatch.setattr(device.context.functions, "CreateComputePipelines", watched)
+    words = device.compile(SCALED).words
+    for width in (0, only.subgroup_size):
+        device.context.logical.make(Module(words, width), None)
+    assert flags[-2:] == [0, 2]
 
 
 def test_devices_are_found_by_number_and_by_a_part_of_the_name() -> None:
@@ -250,10 +272,6 @@ def test_a_grid_of_two_dimensions_has_room_for_all_programs() -> None:
         assert x * y - programs < max(y, 1)
     with pytest.raises(UnsupportedError, match="programs are more"):
         workgroups(65535 * 65535 + 1, most)
-
-
-def test_a_launch_of_no_programs_does_nothing(device: VulkanDevice) -> None:
-    assert scaled(device, np.empty(0, np.float32), 1).size == 0
 
 
 # recorded programs

@@ -180,7 +180,7 @@ def test_a_driver_is_not_asked_for_more_than_its_heap_has(monkeypatch: pytest.Mo
     asked: list[object] = []
     monkeypatch.setattr(heap.functions, "AllocateMemory", lambda *given: asked.append(given))
     with pytest.raises(OutOfMemoryError, match="gives at most"):
-        device.allocate(heap.type.heap_bytes + 1)
+        device.allocate(heap.types[0].heap_bytes + 1)
     assert not asked
 
 

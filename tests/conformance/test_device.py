@@ -59,6 +59,18 @@ def test_memory_of_another_device_is_refused(device: Device) -> None:
         device.launch(executable, [foreign, own], {"N": 4})
 
 
+def test_a_launch_of_no_programs_does_nothing(device: Device) -> None:
+    b = Builder("halves")
+    x, y = b.buffer("x", f32["N"]), b.buffer("y", f32["N"], Mode.INOUT)
+    n = b.program_axis("n", b.binary(BinaryOp.FLOORDIV, b.size("N"), 2), 16)
+    b.store(y, [n], b.load(x, [n]))
+    kept = np.full(1, 7, np.float32)
+    buffer, back = device.upload(kept), np.zeros(1, np.float32)
+    device.launch(device.compile(b.finish()), [device.upload(-kept), buffer], {"N": 1})
+    device.read(buffer, back)
+    np.testing.assert_array_equal(back, kept)
+
+
 def test_an_executable_of_another_device_is_refused(device: Device) -> None:
     foreign = ReferenceDevice().compile(added(1.0))
     with pytest.raises(DeviceError, match="`added` was compiled for reference, not for"):

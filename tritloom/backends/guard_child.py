@@ -38,6 +38,8 @@ def serve(begin: Callable[[], Handle]) -> None:
             answer = bytes([REFUSED]) + error.message.encode()
         except TritloomError as error:
             answer = bytes([FAILED]) + error.message.encode()
+        except Exception as error:  # noqa: BLE001  (as for want of memory: it says nothing about the kernel)
+            answer = bytes([FAILED]) + repr(error).encode()
         write_frame(answers, answer)
 
 

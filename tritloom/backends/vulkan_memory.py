@@ -40,7 +40,7 @@ _MAPPED = HOST_VISIBLE | HOST_COHERENT
 class Block:
     """One allocation and the buffer over it."""
 
-    def __init__(self, heap: Heap, nbytes: int, shared: bool):
+    def __init__(self, heap: Heap, type_: MemoryType, nbytes: int, shared: bool):
         functions, device = heap.functions, heap.device
         self.nbytes = nbytes
         self.shared = shared
@@ -55,11 +55,11 @@ class Block:
             functions.GetBufferMemoryRequirements(device, buffer.value, ctypes.byref(needs))
             flags = vk.MemoryAllocateFlags(flags=_ADDRESS_FLAG)
             asked = vk.MemoryAllocateInfo(
-                pNext=ctypes.addressof(flags), size=needs.size, memoryType=heap.type.index
+                pNext=ctypes.addressof(flags), size=needs.size, memoryType=type_.index
             )
             functions.AllocateMemory(device, ctypes.byref(asked), None, ctypes.byref(memory))
             functions.BindBufferMemory(device, buffer.value, memory.value, 0)
-            if heap.type.flags & _MAPPED == _MAPPED and heap.mapped:
+            if type_.flags & _MAPPED == _MAPPED and heap.mapped:
                 functions.MapMemory(device, memory.value, 0, 2**64 - 1, 0, ctypes.byref(place))
         except VulkanError:
             functions.DestroyBuffer(device, buffer.value, None)
@@ -100,25 +100,32 @@ class Piece:
 
 
 class Heap:
-    """Pieces of one kind of memory. Not safe with threads: the device's lock is held."""
+    """Pieces of memory for one use, of the first of its kinds that has room. Not safe with threads: the device's lock
+    is held."""
 
     def __init__(
-        self, physical: PhysicalDevice, functions: Any, device: int, type_: MemoryType, *, mapped: bool
+        self,
+        physical: PhysicalDevice,
+        functions: Any,
+        device: int,
+        types: Sequence[MemoryType],
+        *,
+        mapped: bool,
     ):
         self.physical = physical
         self.functions = functions
         self.device = device
-        self.type = type_
+        self.types = types
         self.mapped = mapped
         self.blocks: list[Block] = []
-        self.block_bytes = min(BLOCK, max(type_.heap_bytes // _HEAP_FRACTION, 1 << 20))
+        self.block_bytes = min(BLOCK, max(types[0].heap_bytes // _HEAP_FRACTION, 1 << 20))
         self.reclaim: Callable[[], None] = lambda: None
         """Called before giving up: to free what is no longer used."""
 
     def allocate(self, nbytes: int) -> Piece:
         """A new piece. Raises OutOfMemoryError."""
         wanted = max(nbytes, 1)
-        most = min(self.physical.max_allocation, self.type.heap_bytes)
+        most = min(self.physical.max_allocation, max(type_.heap_bytes for type_ in self.types))
         if wanted > most:
             raise OutOfMemoryError(
                 f"{nbytes} bytes were asked for in one piece, {self.physical.description} gives at most {most}",
@@ -134,7 +141,7 @@ class Heap:
             alone = own or attempt == 1  # with no room for another block that is shared there may be for this
             try:
                 size = -(-wanted // ALIGNMENT) * ALIGNMENT if alone else self.block_bytes
-                block = Block(self, min(size, most), shared=not alone)
+                block = self._block(min(size, most), shared=not alone)
             except VulkanError as error:
                 if error.result not in OUT_OF_MEMORY:
                     raise
@@ -148,6 +155,17 @@ class Heap:
             self.blocks.append(block)
             return Piece(block, 0 if alone else block.pieces.take(wanted) or 0, nbytes)
         raise OutOfMemoryError(f"{self.physical.description} has no {nbytes} bytes left")
+
+    def _block(self, nbytes: int, *, shared: bool) -> Block:
+        """A new block of the first kind that has room. Raises VulkanError if none has."""
+        fitting = [type_ for type_ in self.types if type_.heap_bytes >= nbytes]
+        for type_ in fitting[:-1]:
+            try:
+                return Block(self, type_, nbytes, shared)
+            except VulkanError as error:
+                if error.result not in OUT_OF_MEMORY:
+                    raise
+        return Block(self, fitting[-1], nbytes, shared)
 
     def free(self, piece: Piece) -> None:
         """Give a piece back that no submitted work uses any more."""
@@ -177,19 +195,22 @@ def usable_types(physical: PhysicalDevice, functions: Any, device: int) -> list[
     return [t for t in physical.memory_types if needs.typeBits >> t.index & 1 and not t.flags & ~_PLAIN]
 
 
-def choose_types(types: Sequence[MemoryType]) -> tuple[MemoryType, MemoryType, MemoryType]:
-    """The kinds of memory for tensors, for what the host writes, and for what the host reads.
+def choose_types(
+    types: Sequence[MemoryType],
+) -> tuple[list[MemoryType], list[MemoryType], list[MemoryType]]:
+    """The kinds of memory for tensors, for what the host writes, and for what the host reads, each the best first.
 
-    Tensors are device-local, and mapped where that costs no room: where the mapped kind's heap is no smaller.
+    Tensors are device-local, and mapped where that costs no room: where the mapped kind's heap is no smaller. They have
+    one kind: in any other they would be slow without a word. What the host writes is device-local too while the window
+    on the device has room, which on many cards is small.
     """
 
-    def pick(needed: int, liked: int, least: int = 0) -> MemoryType | None:
-        fitting = [t for t in types if t.flags & needed == needed and t.heap_bytes >= least]
+    def fitting(needed: int, liked: int, least: int = 0) -> list[MemoryType]:
+        found = [t for t in types if t.flags & needed == needed and t.heap_bytes >= least]
         # The most of the liked flags; else the first, which the driver put there for its speed.
-        return max(fitting, key=lambda t: ((t.flags & liked).bit_count(), -t.index), default=None)
+        return sorted(found, key=lambda t: (-(t.flags & liked).bit_count(), t.index))
 
     local = max((t.heap_bytes for t in types if t.flags & DEVICE_LOCAL), default=0)
-    tensors = pick(DEVICE_LOCAL | _MAPPED, HOST_CACHED, local) or pick(DEVICE_LOCAL, 0, local) or types[0]
-    written = pick(_MAPPED, DEVICE_LOCAL) or types[0]
-    read = pick(_MAPPED, HOST_CACHED) or types[0]
-    return tensors, written, read
+    tensors = fitting(DEVICE_LOCAL | _MAPPED, HOST_CACHED, local) or fitting(DEVICE_LOCAL, 0, local)
+    some = list(types[:1])
+    return tensors[:1] or some, fitting(_MAPPED, DEVICE_LOCAL) or some, fitting(_MAPPED, HOST_CACHED) or some

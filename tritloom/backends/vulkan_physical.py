@@ -295,6 +295,8 @@ class PhysicalDevice:
             assert accumulator is not None
             if (operand, accumulator) not in _MATRICES:
                 continue
+            if operand is f16 and not self.f12.shaderFloat16:
+                continue
             if operand is bf16 and not self.bf16_features.shaderBFloat16CooperativeMatrix:
                 continue
             units.append(MatrixUnit(int(one.rows), int(one.columns), int(one.depth), operand, accumulator))

@@ -88,8 +88,10 @@ class LogicalDevice:
             stage.sType, stage.stage = vk.StageCreateInfo.type, COMPUTE
             stage.module, stage.name = shader.value, b"main"
             required = vk.RequiredSubgroupSize(size=module.subgroup_size)
+            if module.subgroup_size and self.physical.subgroup_features.computeFullSubgroups:
+                stage.flags = _FULL_SUBGROUPS
             if module.subgroup_size and self.physical.pins_subgroups:
-                stage.flags, stage.pNext = _FULL_SUBGROUPS, ctypes.addressof(required)
+                stage.pNext = ctypes.addressof(required)
             functions.CreateComputePipelines(
                 device, cache.value, 1, ctypes.byref(info), None, ctypes.byref(pipeline)
             )

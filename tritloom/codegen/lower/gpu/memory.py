@@ -123,5 +123,5 @@ def check_budget(shared: SharedMemory, budget: int, kernel: str, blocks: str) ->
     if shared.nbytes > budget:
         raise UnsupportedError(
             f"`{kernel}` needs {shared.nbytes} bytes of shared memory, the target has {budget}",
-            hint=f"make its blocks smaller ({blocks})",
+            hint=f"make its blocks smaller ({blocks}), or powers of two, whose tiles lie in fewer bytes",
         )
