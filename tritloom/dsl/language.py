@@ -2,7 +2,9 @@
 
 The functions here are never run: a kernel's source is parsed, and they say what each name takes and means. Called
 outside of a kernel they raise. A *tile* is a value for each combination of the indices of its named axes; tiles
-broadcast by axis, and indices past the end of an axis are masked everywhere.
+broadcast by axis, and a block that goes past the end of its axis is masked there. An index that is computed
+(`x[m + 1]`, `x[table[m]]`), or an axis that is longer than the dimension that it indexes, is not masked: guard it with
+`where=` of `load` and `store`. The interpreter finds one that is not; a device reads or writes what lies there.
 """
 
 from __future__ import annotations
@@ -132,7 +134,10 @@ def whole(size: Tile) -> Any:
 
 
 def load(tensor: Any, *indices: Tile, where: Tile = None) -> Any:
-    """`tensor[indices]`; elements where the condition is false are not read and count as 0."""
+    """`tensor[indices]`; elements where the condition is false are not read and count as 0.
+
+    The condition may guard computed indices: `tl.load(x, m + 1, where=m + 1 < M)`.
+    """
     _outside("load")
 
 
