@@ -73,7 +73,7 @@ from tritloom.dsl.inline import inline
 from tritloom.dsl.jit import explain, jit
 from tritloom.dsl.kernel import kernel
 from tritloom.dsl.language import blocks, inout, load, out, programs, static, store, tunable, whole
-from tritloom.dsl.tensor import Tensor, TraceError, array, dot, matmul, realise
+from tritloom.dsl.tensor import CopyError, Tensor, TraceError, array, dot, matmul, realise
 from tritloom.dsl.tree import StructureError, tree_flatten, tree_leaves, tree_map, tree_unflatten
 from tritloom.version import VERSION
 
@@ -99,7 +99,7 @@ __all__ = [
     # devices
     "Device", "device", "devices",
     # errors
-    "ArgumentError", "AxisError", "BoundsError", "CompileError", "DTypeError", "DeviceError", "GradientError",
-    "KernelSyntaxError", "OutOfMemoryError", "RaceError", "ShapeError", "StructureError", "TraceError",
-    "TritloomError", "UnsupportedError", "VerificationError",
+    "ArgumentError", "AxisError", "BoundsError", "CompileError", "CopyError", "DTypeError", "DeviceError",
+    "GradientError", "KernelSyntaxError", "OutOfMemoryError", "RaceError", "ShapeError", "StructureError",
+    "TraceError", "TritloomError", "UnsupportedError", "VerificationError",
 ]  # fmt: skip

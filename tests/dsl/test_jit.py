@@ -135,7 +135,7 @@ def test_the_transposed_packing_is_made_once(monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.mark.parametrize(
-    "use", [float, bool, tl.Tensor.numpy, tl.Tensor.realise, lambda x: x.to("reference")]
+    "use", [float, bool, tl.Tensor.numpy, np.asarray, tl.Tensor.realise, lambda x: x.to("reference")]
 )
 def test_a_traced_tensor_has_no_value(use: Any) -> None:
     with pytest.raises(tl.TraceError, match="while its function is traced") as caught:

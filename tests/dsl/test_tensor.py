@@ -13,6 +13,7 @@ from hypothesis.extra import numpy as hnp
 
 import tritloom as tl
 from tests.support import device_named
+from tritloom.dsl.tensor import abstract
 
 REFERENCE = device_named("reference")
 
@@ -176,3 +177,29 @@ def test_tensors_are_realised_together() -> None:
 
 def test_repr_says_what_it_is() -> None:
     assert repr(_tensor(N)) == "Tensor(i32[2, 3])"
+
+
+def test_numpy_takes_a_tensor_as_an_array() -> None:
+    x = _tensor(N) * 2
+    found = np.asarray(x)
+    assert found.dtype == np.int32
+    np.testing.assert_array_equal(found, N * 2)
+    assert np.asarray(x, np.float64).dtype == np.float64
+    found[0, 0] = 99
+    np.testing.assert_array_equal(np.array(x, copy=True), N * 2)
+    np.testing.assert_array_equal(np.stack([x, x + 1]), np.stack([N * 2, N * 2 + 1]))
+    assert np.asarray(_tensor(np.float32(3))).shape == ()
+    assert np.asarray(_tensor(np.ones(3, ml_dtypes.bfloat16))).dtype == ml_dtypes.bfloat16
+    weights = np.array([[1, 0, -1], [0, 1, 1]], np.int8)
+    np.testing.assert_array_equal(np.asarray(_tensor(tl.TernaryArray.pack(weights))), weights)
+
+
+def test_numpy_cannot_take_a_tensor_without_a_copy() -> None:
+    with pytest.raises(ValueError, match=r"f32\[2, 3, 4\] without a copy") as caught:
+        np.asarray(_tensor(A), copy=False)
+    assert isinstance(caught.value, tl.CopyError)
+
+
+def test_numpy_cannot_take_a_tensor_that_has_no_values() -> None:
+    with pytest.raises(tl.DeviceError, match=r"f32\[3\] stands for a tensor's shape"):
+        np.asarray(abstract((3,), tl.f32, REFERENCE))

@@ -1,8 +1,8 @@
 """The lazy tensor: NumPy's manners over a node of the tensor IR.
 
-Nothing is computed until a value is asked for (`numpy()`, `item()`, `realise`); inside a function under `tl.jit` or
-`tl.grad` never. Shapes broadcast as in NumPy. Dtypes are strict: two tensors of different dtypes do not meet without a
-cast, while a Python number takes the dtype of the tensor beside it.
+Nothing is computed until a value is asked for (`numpy()`, `np.asarray`, `item()`, `realise`); inside a function under
+`tl.jit` or `tl.grad` never. Shapes broadcast as in NumPy. Dtypes are strict: two tensors of different dtypes do not
+meet without a cast, while a Python number takes the dtype of the tensor beside it.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from numpy.typing import NDArray
 
 from tritloom.backends.base import Device
@@ -32,6 +33,10 @@ Number = float | int | bool
 
 class TraceError(TritloomError):
     """A value was asked for of a tensor that stands for any argument of a traced function."""
+
+
+class CopyError(TritloomError, ValueError):
+    """NumPy was to take a tensor's memory without a copy. A ValueError too, as NumPy's protocol has it."""
 
 
 class Tensor:
@@ -96,6 +101,20 @@ class Tensor:
         """Its value as a NumPy array of its own; ternary as int8."""
         value = self.host()
         return value.unpack() if isinstance(value, TernaryArray) else value
+
+    def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
+        """What `np.asarray(tensor)` takes: :meth:`numpy`, converted to `dtype` where one is given.
+
+        Raises CopyError for `copy=False`: a tensor lies in its device's memory.
+        """
+        if copy is False:
+            raise CopyError(
+                f"NumPy asks for {describe(self.node)} without a copy",
+                hint="leave copy=False out: values are always copied from the device",
+                location=caller_location(),
+            )
+        value = self.numpy()
+        return value if dtype is None else value.astype(dtype, copy=False)
 
     def item(self) -> Any:
         """The value of a tensor of one element as a Python number."""
