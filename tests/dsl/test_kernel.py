@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import linecache
 import math
+import pydoc
 from collections.abc import Mapping
 from typing import Any
 
@@ -538,3 +539,10 @@ def test_defaults_of_what_is_no_tunable_parameter(chosen: dict[str, int]) -> Non
     with pytest.raises(ArgumentError, match=rf"defaults of `copied` are given {name} = {value}") as caught:
         copied(np.ones(5, np.float32), device="reference")
     assert caught.value.hint.endswith("tunable parameters: BN")
+
+
+def test_help_shows_what_a_user_writes() -> None:
+    assert set(tl.__all__) == {*tl.SIGNATURE, *tl.BY_NAME}
+    shown = pydoc.plain(pydoc.render_doc(tl))
+    assert "programs(size" in shown
+    assert "inherited from" not in shown

@@ -101,17 +101,17 @@ def cast(x: Tensor, dtype: DType) -> Tensor:
 
 
 def sum(x: Tensor, axis: Axes = None, keepdims: bool = False) -> Tensor:  # noqa: A001
-    """The sum over the axes, all if None."""
+    """The sum over the axes, all if None. In a kernel: :func:`tritloom.dsl.language.sum`."""
     return x.sum(axis, keepdims)
 
 
 def max(x: Tensor, axis: Axes = None, keepdims: bool = False) -> Tensor:  # noqa: A001
-    """The greatest element over the axes, all if None."""
+    """The greatest element over the axes, all if None. In a kernel: :func:`tritloom.dsl.language.max`."""
     return x.max(axis, keepdims)
 
 
 def min(x: Tensor, axis: Axes = None, keepdims: bool = False) -> Tensor:  # noqa: A001
-    """The least element over the axes, all if None."""
+    """The least element over the axes, all if None. In a kernel: :func:`tritloom.dsl.language.min`."""
     return x.min(axis, keepdims)
 
 
@@ -124,12 +124,12 @@ def mean(x: Tensor, axis: Axes = None, keepdims: bool = False) -> Tensor:
 
 
 def full(shape: Sequence[int], value: Number, dtype: DType = f32) -> Tensor:
-    """A tensor of one value."""
+    """A tensor of one value. In a kernel: :func:`tritloom.dsl.language.full`."""
     return Tensor(constant(value, dtype, tuple(shape)))
 
 
 def zeros(shape: Sequence[int], dtype: DType = f32) -> Tensor:
-    """A tensor of zeros."""
+    """A tensor of zeros. In a kernel: :func:`tritloom.dsl.language.zeros`."""
     return full(shape, 0, dtype)
 
 

@@ -28,6 +28,12 @@ from tritloom.codegen.ir.dtypes import (
     u32,
 )
 
+__all__ = [  # what help() shows, and nothing that a user does not write
+    "abs", "blocks", "cast", "clamp", "cos", "dot", "exp", "floor", "full", "inout", "load", "log", "max", "min", "out",
+    "programs", "round", "rsqrt", "sigmoid", "sin", "sqrt", "static", "store", "sum", "tanh", "tunable", "where",
+    "whole", "zeros",
+]  # fmt: skip
+
 SIGNATURE = ("out", "inout", "static", "tunable")
 DTYPES = (bool_, i8, i16, i32, u8, u32, f16, bf16, f32, ternary)
 
@@ -37,7 +43,7 @@ Tile = Any
 
 @dataclass(frozen=True, slots=True)
 class Tunable:
-    """A parameter that is fixed when a kernel is compiled: the values a tuner may try, the default first."""
+    """A parameter that is fixed when a kernel is compiled: the values that are good ones, the default first."""
 
     values: tuple[int, ...]
 
@@ -90,7 +96,11 @@ def static(name: str) -> Static:
 
 
 def tunable(default: int, *others: int) -> Any:
-    """The default of a parameter that is fixed when the kernel is compiled, as in `BM=tl.tunable(8, 4, 1)`."""
+    """A parameter that is fixed when the kernel is compiled: its default, then other good values.
+
+    As in `BM=tl.tunable(8, 4, 1)`. A call may give any: `k(x, BM=2)`. Of others the half of the default is taken by
+    itself, where a target has few registers.
+    """
     for value in (default, *others):
         if not is_positive_integer(value):
             raise ShapeError(

@@ -493,7 +493,7 @@ def matmul(a: Tensor, b: Tensor) -> Tensor:
 def dot(a: Tensor, b: Tensor) -> Tensor:
     """The products of rows: a[..., M, K] and b[..., N, K] give [..., M, N], in f32 or, of i8, in i32.
 
-    `b` may be ternary. Leading dimensions broadcast.
+    `b` may be ternary. Leading dimensions broadcast. In a kernel: :func:`tritloom.dsl.language.dot`.
     """
     left, right = node_of(a), node_of(b)
     if len(right.shape) > 2 and left.shape[:-2] != right.shape[:-2]:
