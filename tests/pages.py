@@ -1,4 +1,4 @@
-"""The Python blocks of a page in Markdown, run as the files that a reader would make of them."""
+"""What pages in Markdown ask a reader to do: Python blocks, run as the files that one makes of them, and commands."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import contextlib
 import io
 import re
 import runpy
+import shlex
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,6 +14,7 @@ FILE = "kernel.py"
 """What the pages call the file that a block is copied into."""
 
 _BLOCK = re.compile(r"^```(python|text)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+_SHELL = re.compile(r"^```bash\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
 
 class Block(NamedTuple):
@@ -33,11 +35,22 @@ def blocks(page: Path) -> list[Block]:
     return found
 
 
-def printed(source: str, folder: Path) -> str:
-    """What a file of that source in the folder prints, the folder's name left out."""
+def commands(page: Path) -> list[list[str]]:
+    """The words after `tritloom` of each such line in the shell blocks of a page."""
+    lines = "".join(_SHELL.findall(page.read_text())).splitlines()
+    return [shlex.split(line, comments=True)[1:] for line in lines if line.startswith("tritloom ")]
+
+
+def run_file(source: str, folder: Path) -> None:
+    """Run a file of that source in the folder."""
     file = folder / FILE
     file.write_text(source)
+    runpy.run_path(str(file))
+
+
+def printed(source: str, folder: Path) -> str:
+    """What a file of that source in the folder prints, the folder's name left out."""
     output = io.StringIO()
     with contextlib.redirect_stdout(output):
-        runpy.run_path(str(file))
+        run_file(source, folder)
     return output.getvalue().replace(f"{folder}/", "")

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-import re
+from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 import pytest
 
+from tests.pages import blocks, run_file
 from tests.support import REPOSITORY, device_named
+from tritloom.codegen.errors import AxisError
 
-BLOCKS = re.findall(r"```python\n(.*?)```", (REPOSITORY / "README.md").read_text(), re.DOTALL)
+README = REPOSITORY / "README.md"
+BLOCKS = [block.source for block in blocks(README)]
+MISTAKE = "largest = tl.max(largest, k)"
 
 
 @pytest.fixture(scope="module")
@@ -60,3 +64,12 @@ def test_it_can_be_shown_for_any_target(readme: ModuleType) -> None:
     assert "define" in kernel.source(target="cpu")
     assert "aarch64" in kernel.source(target="aarch64")
     assert np.asarray(readme.y).shape == (7, 65)
+
+
+def test_the_mistake_is_told_in_these_words(tmp_path: Path) -> None:
+    right = next(line for line in BLOCKS[0].splitlines() if "largest = tl.max" in line)
+    source = BLOCKS[0].replace(right.strip(), MISTAKE)
+    with pytest.raises(AxisError) as caught:
+        run_file(f"{source}\nnorm_quantise_matmul.ir\n", tmp_path)
+    told = f"{AxisError.__module__}.{AxisError.__name__}: {caught.value}".replace(f"{tmp_path}/", "")
+    assert told in README.read_text()
