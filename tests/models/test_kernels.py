@@ -124,7 +124,7 @@ def test_the_command_writes_and_tells(tmp_path: Path) -> None:
     arguments = ["kernels", "--program", "evaluate", "--model", str(SHIPPED_MODEL), "--context", "16"]
     result = CliRunner().invoke(main, [*arguments, "--target", "tgllp", "--out", str(tmp_path), "--json"])
     assert result.exit_code == 0, result.output
-    rows = [json.loads(line) for line in result.output.splitlines()]
+    rows = [json.loads(line) for line in result.stdout.splitlines()]
     assert {row["target"] for row in rows} == {"tgllp"}
     assert sorted(file.name for file in (tmp_path / "tgllp").iterdir()) == sorted(
         f"{row['name']}.cl" for row in rows

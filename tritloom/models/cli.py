@@ -10,6 +10,7 @@ import os
 import sys
 from collections.abc import Callable
 from functools import wraps
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, ParamSpec
 
@@ -138,10 +139,16 @@ def generate(base: Path | None, device: str | None, context: int, **options: Any
     from tritloom.models.finetune import SHIPPED_MODEL
     from tritloom.models.generation import stream_text
     from tritloom.models.memory import require_memory_to_generate
+    from tritloom.models.reporting import compiling
 
     folder = base or SHIPPED_MODEL
-    require_memory_to_generate(load_config(folder), context, find_device(device))
-    for piece in stream_text(folder, device=device, context=context, **options):
+    found = find_device(device)
+    require_memory_to_generate(load_config(folder), context, found)
+    pieces = stream_text(folder, device=device, context=context, **options)
+    # Two programs are compiled, for the prompt and for a token more: both are there after two pieces.
+    with compiling("the model", found):
+        begun = list(islice(pieces, 2))
+    for piece in chain(begun, pieces):
         sys.stdout.write(piece)
         sys.stdout.flush()
     sys.stdout.write("\n")

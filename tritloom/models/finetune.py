@@ -35,9 +35,10 @@ from tritloom.models.programs import (
     abstract_adapters,
     abstract_batch,
     abstract_weights,
+    kernel_count,
     lora_trainer,
 )
-from tritloom.models.reporting import Reporter
+from tritloom.models.reporting import Reporter, compiling, waiting
 from tritloom.models.tokenizer import Tokenizer, load_tokenizer
 from tritloom.models.training import Recipe
 
@@ -104,9 +105,12 @@ def finetune(settings: FinetuneSettings, reporter: Reporter) -> Outcome:
         Recipe(steps, settings.learning_rate, warmup=max(1, min(20, steps // 10))),
         device,
     )
+    program = "a training step"
     if device.target.emitter != "none":
-        step = trainer.planned(abstract_weights(config, device), *abstract_batch(config, sizes, device))
-        require_memory(config, sizes, device, step, evaluation=held is not None)
+        with waiting(f"checking that {batch} x {context} tokens fit the memory"):
+            step = trainer.planned(abstract_weights(config, device), *abstract_batch(config, sizes, device))
+            require_memory(config, sizes, device, step, evaluation=held is not None)
+        program += f" of {kernel_count(step)} kernels"
     model = load_model(settings.base, device, settings.precision)
     reporter.say(
         f"base {settings.base.name}: {model.config.parameter_count():,} parameters, on {device.description}\n"
@@ -116,19 +120,25 @@ def finetune(settings: FinetuneSettings, reporter: Reporter) -> Outcome:
     model.set_adapter(adapter)
     save_adapter(settings.out, model.current_adapter(), str(settings.base), rehearse=True)
     questions = _sample_questions(heldout or training, tokenizer, model.config.max_position_embeddings)
-    before = [answer(model, tokenizer, question) for question in questions]
-    loss_before = evaluate(model, held, batch) if held else None
+    with compiling("what answers questions", device):
+        before = [answer(model, tokenizer, question) for question in questions]
+    loss_before = None
+    if held is not None:
+        with compiling("the held-out loss", device):
+            loss_before = evaluate(model, held, batch)
     if loss_before is not None:
         reporter.say(f"held-out loss before: {loss_before:.4f}")
 
     trainer.parameters = model.adapters
     source = batches(encoded, batch, seed=settings.seed)
-    last = reporter.track(trainer.run(_placed(model, source), lambda placed: batch * context))
+    steps_done = trainer.run(_placed(model, source), lambda placed: batch * context)
+    last = reporter.track(steps_done, compiling(program, device))
     model.adapters = trainer.parameters
     del trainer  # and with it the step's memory, before more programs are made
     save_adapter(settings.out, model.current_adapter(), str(settings.base))
-    loss_after = evaluate(model, held, batch) if held else None
-    after = [answer(model, tokenizer, question) for question in questions]
+    with waiting("measuring what the training changed"):
+        loss_after = evaluate(model, held, batch) if held else None
+        after = [answer(model, tokenizer, question) for question in questions]
     outcome = Outcome(
         last.step if last else 0,
         loss_before,

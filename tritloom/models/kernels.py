@@ -29,6 +29,7 @@ from tritloom.codegen.targets import target as find_target
 from tritloom.models.config import ModelConfig
 from tritloom.models.errors import ConfigError
 from tritloom.models.programs import PROGRAMS, Sizes
+from tritloom.models.reporting import waiting
 from tritloom.models.shapes import find_shape
 
 WIDTH: Final = 140
@@ -171,7 +172,8 @@ def report(program: str, model: str, sizes: Sizes, target: str, out: Path | None
     if not console.is_terminal:
         console.width = WIDTH
     for one in targets_named(target):
-        rows = kernels_of(program, config, sizes, one)
+        with waiting(f"compiling {program} of {model} for {one.name}"):
+            rows = kernels_of(program, config, sizes, one)
         if out is not None:
             write(rows, one, out / one.name)
         if as_json:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from tritloom.backends.base import Device
 from tritloom.backends.registry import device as find_device
 from tritloom.codegen.ir.dtypes import f32
+from tritloom.dsl.jit import Planned
 from tritloom.dsl.tensor import Tensor, abstract, array
 from tritloom.models.bitnet import Graph, Weights, rotation_tables, shifted_labels
 from tritloom.models.checkpoint import Checkpoint, save_checkpoint, tensor_shapes
@@ -31,8 +32,8 @@ from tritloom.models.errors import DataError
 from tritloom.models.finetune import evaluate
 from tritloom.models.memory import require_room
 from tritloom.models.model import Model
-from tritloom.models.programs import Sizes, abstract_batch, nbytes
-from tritloom.models.reporting import Reporter
+from tritloom.models.programs import Sizes, abstract_batch, kernel_count, nbytes
+from tritloom.models.reporting import Reporter, compiling, waiting
 from tritloom.models.tokenizer import Tokenizer, train_bpe
 from tritloom.models.training import Recipe, Trainer
 
@@ -65,7 +66,8 @@ def pretrain(
     The graph is that of BitNet-2B-4T with tied embeddings. Raises TritloomError's subclasses.
     """
     device = find_device(settings.device)
-    tokenizer = train_bpe(_texts(training), settings.vocab)
+    with waiting(f"training a tokeniser on {len(training):,} examples"):
+        tokenizer = train_bpe(_texts(training), settings.vocab)
     config = ModelConfig(
         hidden_size=settings.hidden,
         intermediate_size=settings.ffn,
@@ -81,8 +83,9 @@ def pretrain(
         hidden_act="relu2",
         eos_token_ids=tokenizer.eos_ids,
     )
-    rows = _rows(training, tokenizer, settings.context, "to train on")
-    held = _rows(heldout, tokenizer, settings.context, "held out")
+    with waiting("cutting the text into tokens"):
+        rows = _rows(training, tokenizer, settings.context, "to train on")
+        held = _rows(heldout, tokenizer, settings.context, "held out")
     reporter.say(
         f"{config.parameter_count():,} parameters, on {device.description}\n"
         f"{rows.ids.size:,} tokens to train on; {settings.steps:,} steps of {settings.batch} x {settings.context}"
@@ -100,17 +103,19 @@ def pretrain(
         beta2=0.95,
     )
     trainer = Trainer(loss, _tree(config, lambda _, shape: abstract(shape, f32, device)), recipe, device)
+    program = "a training step"
     if device.target.emitter != "none":
-        _require_memory(trainer, config, settings)
+        with waiting(f"checking that {settings.batch} x {settings.context} tokens fit the memory"):
+            program += f" of {kernel_count(_require_memory(trainer, config, settings))} kernels"
     trainer.parameters = initial_weights(config, device, settings.seed)
     save_checkpoint(settings.out, _packed(config, trainer.parameters), tokenizer.files(), rehearse=True)
     source = batches(rows, settings.batch, seed=settings.seed)
-    reporter.track(
-        trainer.run(_placed(source, config, device), lambda placed: settings.batch * settings.context)
-    )
+    steps = trainer.run(_placed(source, config, device), lambda placed: settings.batch * settings.context)
+    reporter.track(steps, compiling(program, device))
     checkpoint = _packed(config, trainer.parameters)
     save_checkpoint(settings.out, checkpoint, tokenizer.files())
-    perplexity = float(np.exp(evaluate(Model(checkpoint, device), held, settings.batch)))
+    with compiling("the held-out loss", device):
+        perplexity = float(np.exp(evaluate(Model(checkpoint, device), held, settings.batch)))
     reporter.say(f"held-out perplexity {perplexity:.2f} a token\nmodel: {settings.out.resolve()}")
     return perplexity
 
@@ -143,8 +148,8 @@ def _tree(config: ModelConfig, tensor: Callable[[str, tuple[int, ...]], Tensor])
     return weights
 
 
-def _require_memory(trainer: Trainer, config: ModelConfig, settings: PretrainSettings) -> None:
-    """Raise OutOfMemoryError if a step does not fit the device, before anything is uploaded."""
+def _require_memory(trainer: Trainer, config: ModelConfig, settings: PretrainSettings) -> Planned:
+    """A training step, planned. Raises OutOfMemoryError if it does not fit the device, before anything is uploaded."""
     device, weights = trainer.device, nbytes(trainer.parameters)
     batch = abstract_batch(config, Sizes(settings.batch, settings.context), device)
     step = trainer.planned(*batch)
@@ -160,6 +165,7 @@ def _require_memory(trainer: Trainer, config: ModelConfig, settings: PretrainSet
         f"training {config.parameter_count():,} parameters with {settings.batch} x {settings.context} tokens",
         "choose a smaller --batch, --context, --layers or --hidden",
     )
+    return step
 
 
 def _packed(config: ModelConfig, weights: Weights) -> Checkpoint:
@@ -199,7 +205,8 @@ def _placed(
 def pretraining_examples(files: Sequence[Path]) -> tuple[Sequence[Example], Sequence[Example]]:
     """(training, held-out) examples: of the files, or of the packages that the shipped model was made from."""
     if not files:
-        corpus = default_corpus()
+        with waiting("reading the texts of the packages"):
+            corpus = default_corpus()
         return corpus.training, corpus.heldout
     return split_examples([example for file in files for example in load_examples(file)], 0.02)
 

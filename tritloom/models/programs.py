@@ -166,6 +166,11 @@ PROGRAMS: Final[dict[str, Planning]] = {
 sizes that it does not have, DeviceError on the device "reference"."""
 
 
+def kernel_count(planned: Planned) -> int:
+    """How many kernels a program has, which are as many things to compile."""
+    return len({launch.kernel for launch in planned.plan.launches})
+
+
 def nbytes(tree: Any) -> int:
     """Bytes that a tree of tensors takes on its device."""
     return sum(leaf.node.attribute("key").nbytes for leaf in tree_leaves(tree))

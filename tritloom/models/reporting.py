@@ -1,10 +1,12 @@
-"""What a training program tells: a progress bar for people, or one JSON line a step for programs."""
+"""What a program tells while it works: a progress bar for people, or one JSON line a step; and what takes long."""
 
 from __future__ import annotations
 
 import dataclasses
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from itertools import islice
 from types import TracebackType
 from typing import Self
 
@@ -12,8 +14,27 @@ import msgspec
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
+from rich.text import Text
 
+from tritloom.backends.base import Device
 from tritloom.models.training import Progress
+
+
+@contextmanager
+def waiting(doing: str) -> Iterator[None]:
+    """A context that takes long: stderr says what is done in it, on a terminal for as long as it takes."""
+    console = Console(stderr=True, highlight=False)
+    if console.is_interactive:
+        with console.status(Text(doing)):
+            yield
+    else:
+        console.print(Text(doing), soft_wrap=True)
+        yield
+
+
+def compiling(what: str, device: Device) -> AbstractContextManager[None]:
+    """A context in which a program is compiled for a device, and run; nothing is said where it is interpreted."""
+    return nullcontext() if device.target.emitter == "none" else waiting(f"compiling {what}")
 
 
 class Reporter:
@@ -37,12 +58,14 @@ class Reporter:
         """A line for people."""
         self.console.print(text, markup=False)
 
-    def track(self, steps: Iterable[Progress]) -> Progress | None:
-        """Run the steps, reporting each. The last one, or None if there was none."""
+    def track(
+        self, steps: Iterable[Progress], first: AbstractContextManager[None] | None = None
+    ) -> Progress | None:
+        """Run the steps, the first within `first`, reporting each. The last one, or None if there was none."""
         last = None
         smoothed = 0.0
         task = None
-        for step in steps:
+        for step in _first_within(first or nullcontext(), steps):
             last = step
             if self.json:
                 sys.stdout.write(msgspec.json.encode(dataclasses.asdict(step)).decode() + "\n")
@@ -69,3 +92,11 @@ class Reporter:
             self._bar.stop()
             self._bar = None
         return last
+
+
+def _first_within(context: AbstractContextManager[None], steps: Iterable[Progress]) -> Iterator[Progress]:
+    rest = iter(steps)
+    with context:
+        first = list(islice(rest, 1))
+    yield from first
+    yield from rest
