@@ -166,6 +166,20 @@ def test_impossible_settings(
     assert not (tmp_path / "out").exists()
 
 
+def test_a_batch_or_context_that_cannot_be_had_is_said(base: Path, data: Path, tmp_path: Path) -> None:
+    wanted = ["--batch", "4096", "--context", "4096", "--steps", "1"]
+    result = CliRunner().invoke(main, [*arguments(base, data, tmp_path / "out"), *wanted])
+    assert result.exit_code == 0, result.output
+    assert "context 4,096 -> 64 (the model's limit)" in result.stdout.splitlines()
+    assert "batch 4,096 -> 1 (all the data)" in result.stdout.splitlines()
+    assert "1 step of 1 x 64 tokens" in result.stdout
+    generating = ["generate", "a", "--base", str(base), "--device", "reference", "--max-tokens", "1"]
+    assert CliRunner().invoke(main, generating).stderr == ""
+    result = CliRunner().invoke(main, [*generating, "--context", "100000"])
+    assert result.exit_code == 0, result.output
+    assert result.stderr == "context 100,000 -> 64 (the model's limit)\n"
+
+
 def test_an_empty_prompt(base: Path) -> None:
     error = failing("generate", "", "--plain", "--base", str(base), "--device", "reference")
     assert "the prompt holds no token" in error

@@ -126,13 +126,15 @@ def finetune(base: Path | None, targets: str, as_json: bool, **options: Any) -> 
 @_device
 @click.option("--plain", is_flag=True, help="Continue the prompt as text, without the chat form.")
 @click.option("--max-tokens", default=64, show_default=True, type=click.IntRange(1))
-@click.option("--context", default=256, show_default=True, type=click.IntRange(2), help="Tokens kept.")
+@click.option(
+    "--context", type=click.IntRange(2), help="Tokens kept (default: 256, or as many as the model has)."
+)
 @click.option("--temperature", default=0.0, show_default=True, type=click.FloatRange(0), help="0 is greedy.")
 @click.option("--top-k", default=0, show_default=True, type=click.IntRange(0), help="0 is all.")
 @click.option("--top-p", default=1.0, show_default=True, type=click.FloatRange(0, 1, min_open=True))
 @_seed
 @reported
-def generate(base: Path | None, device: str | None, context: int, **options: Any) -> None:
+def generate(base: Path | None, device: str | None, context: int | None, **options: Any) -> None:
     """Continue PROMPT, greedily or sampled, and write the text as it comes."""
     from tritloom.backends.registry import device as find_device
     from tritloom.models.config import load_config
@@ -143,8 +145,12 @@ def generate(base: Path | None, device: str | None, context: int, **options: Any
 
     folder = base or SHIPPED_MODEL
     found = find_device(device)
-    require_memory_to_generate(load_config(folder), context, found)
-    pieces = stream_text(folder, device=device, context=context, **options)
+    config = load_config(folder)
+    kept = min(context or 256, config.max_position_embeddings)
+    require_memory_to_generate(config, kept, found)
+    if context is not None and context > kept:
+        click.echo(f"context {context:,} -> {kept:,} (the model's limit)", err=True)
+    pieces = stream_text(folder, device=device, context=kept, **options)
     # Two programs are compiled, for the prompt and for a token more: both are there after two pieces.
     with compiling("the model", found):
         begun = list(islice(pieces, 2))

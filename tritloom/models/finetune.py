@@ -38,7 +38,7 @@ from tritloom.models.programs import (
     kernel_count,
     lora_trainer,
 )
-from tritloom.models.reporting import Reporter, compiling, waiting
+from tritloom.models.reporting import Reporter, compiling, counted, waiting
 from tritloom.models.tokenizer import Tokenizer, load_tokenizer
 from tritloom.models.training import Recipe
 
@@ -97,6 +97,10 @@ def finetune(settings: FinetuneSettings, reporter: Reporter) -> Outcome:
     held = _encode(heldout, tokenizer, context, "held-out") if heldout else None
     batch = min(settings.batch, len(encoded.ids))
     steps = settings.steps or max(1, round(settings.epochs * len(encoded.ids) / batch))
+    if context < settings.context:
+        reporter.say(f"context {settings.context:,} -> {context:,} (the model's limit)")
+    if batch < settings.batch:
+        reporter.say(f"batch {settings.batch:,} -> {batch:,} (all the data)")
     adapter = new_adapter(config, settings.rank, settings.alpha, settings.targets, seed=settings.seed)
     sizes = Sizes(batch, context, settings.rank, settings.precision, adapter.target_modules)
     trainer = lora_trainer(
@@ -114,8 +118,8 @@ def finetune(settings: FinetuneSettings, reporter: Reporter) -> Outcome:
     model = load_model(settings.base, device, settings.precision)
     reporter.say(
         f"base {settings.base.name}: {model.config.parameter_count():,} parameters, on {device.description}\n"
-        f"{len(training):,} examples to train on, {len(heldout):,} held out; "
-        f"{steps:,} steps of {batch} x {context} tokens"
+        f"{counted(len(training), 'example')} to train on, {len(heldout):,} held out; "
+        f"{counted(steps, 'step')} of {batch} x {context} tokens"
     )
     model.set_adapter(adapter)
     save_adapter(settings.out, model.current_adapter(), str(settings.base), rehearse=True)

@@ -37,6 +37,11 @@ def compiling(what: str, device: Device) -> AbstractContextManager[None]:
     return nullcontext() if device.target.emitter == "none" else waiting(f"compiling {what}")
 
 
+def counted(number: int, what: str) -> str:
+    """A number of things for people: "1 example", "1,042 examples"."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
 class Reporter:
     """A context in which steps are reported. With `json`, stdout carries one line a step and nothing else."""
 
