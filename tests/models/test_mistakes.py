@@ -180,6 +180,17 @@ def test_a_batch_or_context_that_cannot_be_had_is_said(base: Path, data: Path, t
     assert result.stderr == "context 100,000 -> 64 (the model's limit)\n"
 
 
+def test_one_example_has_no_held_out_loss_and_that_is_said(base: Path, tmp_path: Path) -> None:
+    file = tmp_path / "one.jsonl"
+    file.write_text(json.dumps(QUESTIONS[0]) + "\n")
+    for heldout, said in (("0.1", True), ("0", False)):
+        result = CliRunner().invoke(main, [*arguments(base, file, tmp_path / "out"), "--heldout", heldout])
+        assert result.exit_code == 0, result.output
+        assert "1 example to train on, 0 held out; 2 steps of 1 x 16 tokens" in result.stdout
+        reason = "too few examples to hold any out: no held-out loss"
+        assert (reason in result.stdout.splitlines()) == said
+
+
 def test_an_empty_prompt(base: Path) -> None:
     error = failing("generate", "", "--plain", "--base", str(base), "--device", "reference")
     assert "the prompt holds no token" in error

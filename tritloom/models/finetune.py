@@ -121,6 +121,8 @@ def finetune(settings: FinetuneSettings, reporter: Reporter) -> Outcome:
         f"{counted(len(training), 'example')} to train on, {len(heldout):,} held out; "
         f"{counted(steps, 'step')} of {batch} x {context} tokens"
     )
+    if settings.heldout and held is None:
+        reporter.say("too few examples to hold any out: no held-out loss")
     model.set_adapter(adapter)
     save_adapter(settings.out, model.current_adapter(), str(settings.base), rehearse=True)
     questions = _sample_questions(heldout or training, tokenizer, model.config.max_position_embeddings)
