@@ -249,6 +249,15 @@ def test_an_adapter_of_another_model_is_refused_and_the_present_one_stays(base: 
 # Saving
 
 
+def test_an_adapter_that_will_be_replaced_is_named(base: Path, data: Path, tmp_path: Path) -> None:
+    out = tmp_path / "adapter"
+    said = f"{out} holds an adapter, which the new one will replace"
+    for again in (False, True):
+        result = CliRunner().invoke(main, arguments(base, data, out))
+        assert result.exit_code == 0, result.output
+        assert (said in result.stdout.splitlines()) == again
+
+
 def test_a_place_that_cannot_be_saved_to_is_found_before_the_training(
     base: Path, data: Path, tmp_path: Path
 ) -> None:

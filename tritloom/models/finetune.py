@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from tritloom.backends.registry import device as find_device
-from tritloom.models.adapter import new_adapter, save_adapter
+from tritloom.models.adapter import ADAPTER_CONFIG_NAME, new_adapter, save_adapter
 from tritloom.models.bitnet import Graph
 from tritloom.models.chat import Turn, chat_format
 from tritloom.models.config import PROJECTIONS, load_config
@@ -27,6 +27,7 @@ from tritloom.models.data import (
     split_examples,
 )
 from tritloom.models.errors import DataError, TrainingError
+from tritloom.models.files import locate
 from tritloom.models.generation import Generator
 from tritloom.models.memory import require_memory
 from tritloom.models.model import Model, load_model
@@ -123,6 +124,8 @@ def finetune(settings: FinetuneSettings, reporter: Reporter) -> Outcome:
     )
     if settings.heldout and held is None:
         reporter.say("too few examples to hold any out: no held-out loss")
+    if locate(settings.out, ADAPTER_CONFIG_NAME).exists():
+        reporter.say(f"{settings.out} holds an adapter, which the new one will replace")
     model.set_adapter(adapter)
     save_adapter(settings.out, model.current_adapter(), str(settings.base), rehearse=True)
     questions = _sample_questions(heldout or training, tokenizer, model.config.max_position_embeddings)

@@ -60,8 +60,8 @@ class Reporter:
             self._bar.stop()
 
     def say(self, text: str) -> None:
-        """A line for people."""
-        self.console.print(text, markup=False)
+        """A line for people, left whole: a path or a command in it can be copied."""
+        self.console.print(text, markup=False, soft_wrap=True)
 
     def track(
         self, steps: Iterable[Progress], first: AbstractContextManager[None] | None = None
