@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -244,6 +245,27 @@ def test_an_adapter_of_another_model_is_refused_and_the_present_one_stays(base: 
             model.set_adapter(new_adapter(other, 1, 2.0))
     assert model.adapter is own
     assert model.loss_and_grads([[1, 2]], [[1, 2]])[1].keys() == own.tensors.keys()
+
+
+# What to do next
+
+
+@pytest.mark.parametrize("plain", [False, True])
+def test_a_fine_tune_ends_with_the_command_that_generates(
+    plain: bool, base: Path, data: Path, tmp_path: Path
+) -> None:
+    if plain:
+        data = tmp_path / "data.txt"
+        data.write_text("what is a cat? a thing.\n")
+    result = CliRunner().invoke(main, arguments(base, data, tmp_path / "my adapter"))
+    assert result.exit_code == 0, result.output
+    said = result.stdout.splitlines()[-1].removeprefix("try it: ")
+    program, *words = shlex.split(said)
+    assert program == "tritloom"
+    assert words[-1] == "..."
+    assert ("--plain" in words) == plain
+    result = CliRunner().invoke(main, [*words[:-1], "a cat?", "--max-tokens", "1"])
+    assert result.exit_code == 0, result.output
 
 
 # Saving

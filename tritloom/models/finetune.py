@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
@@ -156,6 +157,8 @@ def finetune(settings: FinetuneSettings, reporter: Reporter) -> Outcome:
         settings.out.resolve(),
     )
     _summarise(outcome, reporter)
+    plain = all(example.prompt is None for example in examples)
+    reporter.say(f"try it: {_generating(settings, plain)}")
     return outcome
 
 
@@ -205,6 +208,18 @@ def answer(model: Model, tokenizer: Tokenizer, question: str) -> str:
     generator = Generator(model, min(len(ids) + ANSWER_TOKENS, model.config.max_position_embeddings))
     tokens = generator.generate(ids, ANSWER_TOKENS, stop=tuple(chat.stop_ids(tokenizer)))
     return tokenizer.decode(list(tokens)).strip()
+
+
+def _generating(settings: FinetuneSettings, plain: bool) -> str:
+    """The command that generates with the adapter."""
+    words = ["tritloom", "generate", "--adapter", str(settings.out)]
+    if settings.base != SHIPPED_MODEL:
+        words += ["--base", str(settings.base)]
+    if settings.device is not None:
+        words += ["--device", settings.device]
+    if plain:
+        words.append("--plain")
+    return shlex.join(words) + ' "..."'
 
 
 def _summarise(outcome: Outcome, reporter: Reporter) -> None:
