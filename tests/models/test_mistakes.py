@@ -18,8 +18,9 @@ from click.testing import CliRunner
 
 from tests.support import REPOSITORY
 from tritloom.codegen.errors import BoundsError, DeviceError, DTypeError, ShapeError, TritloomError
+from tritloom.models import finetune as finetuning
 from tritloom.models import load_model
-from tritloom.models.adapter import new_adapter, save_adapter
+from tritloom.models.adapter import SHIPPED_NAME, new_adapter, save_adapter
 from tritloom.models.checkpoint import Checkpoint, save_checkpoint, tensor_shapes
 from tritloom.models.cli import main
 from tritloom.models.config import ModelConfig
@@ -245,6 +246,26 @@ def test_an_adapter_of_another_model_is_refused_and_the_present_one_stays(base: 
             model.set_adapter(new_adapter(other, 1, 2.0))
     assert model.adapter is own
     assert model.loss_and_grads([[1, 2]], [[1, 2]])[1].keys() == own.tensors.keys()
+
+
+# Where an adapter belongs
+
+
+def test_an_adapter_names_its_base_as_another_machine_can_read_it(
+    base: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "adapter"
+    shipped = tmp_path / "shipped"
+    shutil.copytree(base, shipped)
+    monkeypatch.setattr(finetuning, "SHIPPED_MODEL", shipped)
+    again = tmp_path / "adapter" / ".." / "shipped"
+    for folder, name in ((base, str(base)), (shipped, SHIPPED_NAME), (again, SHIPPED_NAME)):
+        result = CliRunner().invoke(main, arguments(folder, data, out))
+        assert result.exit_code == 0, result.output
+        assert json.loads((out / "adapter_config.json").read_text())["base_model_name_or_path"] == name
+    generating = ["generate", "a cat?", "--adapter", str(out), "--device", "reference", "--max-tokens", "1"]
+    result = CliRunner().invoke(main, generating)
+    assert result.exit_code == 0, result.output
 
 
 # What to do next

@@ -26,6 +26,8 @@ from tritloom.models.tensorfile import is_finite, read_tensors, shown, tensor_wr
 
 ADAPTER_CONFIG_NAME = "adapter_config.json"
 ADAPTER_WEIGHTS_NAME = "adapter_model.safetensors"
+SHIPPED_NAME = "tritloom-shipped"
+"""What an adapter's config calls the model that the package carries: the same on every machine."""
 _MAX_RANK = 1 << 16
 _PREFIX = "base_model.model."
 _Value = TypeVar("_Value", int, float)

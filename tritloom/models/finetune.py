@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from tritloom.backends.registry import device as find_device
-from tritloom.models.adapter import ADAPTER_CONFIG_NAME, new_adapter, save_adapter
+from tritloom.models.adapter import ADAPTER_CONFIG_NAME, SHIPPED_NAME, new_adapter, save_adapter
 from tritloom.models.bitnet import Graph
 from tritloom.models.chat import Turn, chat_format
 from tritloom.models.config import PROJECTIONS, load_config
@@ -128,7 +128,8 @@ def finetune(settings: FinetuneSettings, reporter: Reporter) -> Outcome:
     if locate(settings.out, ADAPTER_CONFIG_NAME).exists():
         reporter.say(f"{settings.out} holds an adapter, which the new one will replace")
     model.set_adapter(adapter)
-    save_adapter(settings.out, model.current_adapter(), str(settings.base), rehearse=True)
+    trained_on = SHIPPED_NAME if _is_shipped(settings.base) else str(settings.base)
+    save_adapter(settings.out, model.current_adapter(), trained_on, rehearse=True)
     questions = _sample_questions(heldout or training, tokenizer, model.config.max_position_embeddings)
     with compiling("what answers questions", device):
         before = [answer(model, tokenizer, question) for question in questions]
@@ -145,7 +146,7 @@ def finetune(settings: FinetuneSettings, reporter: Reporter) -> Outcome:
     last = reporter.track(steps_done, compiling(program, device))
     model.adapters = trainer.parameters
     del trainer  # and with it the step's memory, before more programs are made
-    save_adapter(settings.out, model.current_adapter(), str(settings.base))
+    save_adapter(settings.out, model.current_adapter(), trained_on)
     with waiting("measuring what the training changed"):
         loss_after = evaluate(model, held, batch) if held else None
         after = [answer(model, tokenizer, question) for question in questions]
@@ -210,10 +211,14 @@ def answer(model: Model, tokenizer: Tokenizer, question: str) -> str:
     return tokenizer.decode(list(tokens)).strip()
 
 
+def _is_shipped(base: Path) -> bool:
+    return base.resolve() == SHIPPED_MODEL.resolve()
+
+
 def _generating(settings: FinetuneSettings, plain: bool) -> str:
     """The command that generates with the adapter."""
     words = ["tritloom", "generate", "--adapter", str(settings.out)]
-    if settings.base != SHIPPED_MODEL:
+    if not _is_shipped(settings.base):
         words += ["--base", str(settings.base)]
     if settings.device is not None:
         words += ["--device", settings.device]
