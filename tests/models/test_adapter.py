@@ -20,6 +20,7 @@ from safetensors.numpy import load_file, save_file
 from tests.models.test_checkpoint import CONFIG, snapshot
 from tritloom.models import files
 from tritloom.models.adapter import (
+    SHIPPED_NAME,
     Adapter,
     adapter_keys,
     load_adapter,
@@ -27,7 +28,7 @@ from tritloom.models.adapter import (
     new_adapter,
     save_adapter,
 )
-from tritloom.models.config import PROJECTIONS, load_config
+from tritloom.models.config import PROJECTIONS, ModelConfig, load_config
 from tritloom.models.errors import AdapterError, SaveError
 
 
@@ -213,6 +214,28 @@ def test_a_wrong_tensor_is_named(folder: Path, change: dict[str, Any], message: 
     edit_tensors(folder, change)
     with pytest.raises(AdapterError, match=message):
         load_adapter(folder, CONFIG)
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("some/folder", "this adapter was trained on 'some/folder': give that with --base"),
+        (SHIPPED_NAME, "trained on the model that ships with Tritloom: leave out --base"),
+        (None, "trained on another base model: give that with --base"),
+        (["a"], "trained on another base model: give that with --base"),
+    ],
+)
+@pytest.mark.parametrize(
+    "change", [{"num_hidden_layers": 1}, {"num_hidden_layers": 3}, {"intermediate_size": 50}]
+)
+def test_an_adapter_of_another_base_names_that(
+    folder: Path, change: dict[str, int], name: object, hint: str
+) -> None:
+    edit_config(folder, {"base_model_name_or_path": name})
+    other = ModelConfig.from_json(json.dumps(json.loads(CONFIG.to_json()) | change).encode())
+    with pytest.raises(AdapterError) as caught:
+        load_adapter(folder, other)
+    assert hint in caught.value.hint
 
 
 def test_missing_and_damaged_files(folder: Path) -> None:

@@ -32,6 +32,7 @@ _MAX_RANK = 1 << 16
 _PREFIX = "base_model.model."
 _Value = TypeVar("_Value", int, float)
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_.]+")
+_LAYER = re.compile(r"\.layers\.(\d{1,9})\.")
 
 # The fields that PEFT writes, in its order, with the values of a plain LoRA adapter.
 _PLAIN_FIELDS: dict[str, Any] = {
@@ -222,29 +223,43 @@ def load_adapter(folder: str | Path, config: ModelConfig) -> Adapter:
     shapes = _expected_shapes(adapter, excluded, config)
     if not shapes:
         raise AdapterError(f"{file}: target_modules names none of {', '.join(PROJECTIONS)}")
+    trained_on = _trained_on(fields)
     for key in stored:
         if key not in shapes:
+            layer = _LAYER.search(key)
+            deeper = layer is not None and int(layer[1]) >= config.num_hidden_layers
             raise AdapterError(
                 f"{weights}: tensor {key} belongs to no adapted module of a model with "
                 f"{config.num_hidden_layers} layers",
-                hint=f"supported: LoRA on {', '.join(PROJECTIONS)}",
+                hint=trained_on if deeper else f"supported: LoRA on {', '.join(PROJECTIONS)}",
             )
     missing = [key for key in shapes if key not in stored]
     if missing:
         raise AdapterError(
-            f"{weights} lacks {shown(missing)}", hint="the adapter's two files do not belong together"
+            f"{weights} lacks {shown(missing)}",
+            hint=f"{trained_on}; or its two files do not belong together",
         )
     for key, shape in shapes.items():
         found = stored[key]
         if found.shape != shape or found.dtype == np.uint8:
             raise AdapterError(
                 f"{weights}: tensor {key} is {found.dtype} {list(found.shape)}, expected floats {list(shape)}",
-                hint="the adapter belongs to another base model, or its config names another rank",
+                hint=f"{trained_on}; or its config names another rank",
             )
         if not is_finite(found):
             raise AdapterError(f"{weights}: tensor {key} holds a value that is not finite")
         adapter.tensors[key] = found.astype(np.float32)
     return adapter
+
+
+def _trained_on(fields: dict[str, Any]) -> str:
+    """A hint for an adapter that does not fit the base model."""
+    name = fields.get("base_model_name_or_path")
+    if name == SHIPPED_NAME:
+        return "this adapter was trained on the model that ships with Tritloom: leave out --base"
+    if not isinstance(name, str) or not name:
+        return "this adapter was trained on another base model: give that with --base"
+    return f"this adapter was trained on {describe(name, 400)}: give that with --base"
 
 
 def save_adapter(
