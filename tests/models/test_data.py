@@ -137,7 +137,7 @@ def test_without_the_package_the_error_says_how_to_get_it(monkeypatch: pytest.Mo
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(DataError, match="not installed") as caught:
         chatterbot_examples()
-    assert "pip install" in caught.value.hint
+    assert "in a clone of the project: python -m pip install '.[demo]'" in caught.value.hint
 
 
 @given(st.lists(st.sampled_from("abcdefgh"), max_size=30), st.floats(0, 0.99), st.integers(0, 3))

@@ -271,6 +271,12 @@ def test_an_adapter_names_its_base_as_another_machine_can_read_it(
 # What to do next
 
 
+def test_help_names_the_forms_of_data() -> None:
+    shown = CliRunner().invoke(main, ["finetune", "--help"], terminal_width=200).stdout
+    for form in ('{"prompt", "completion"}', '{"question", "answer"}', '{"messages": ', '{"text"}', "FILE.txt"):
+        assert form in shown
+
+
 @pytest.mark.parametrize("plain", [False, True])
 def test_a_fine_tune_ends_with_the_command_that_generates(
     plain: bool, base: Path, data: Path, tmp_path: Path

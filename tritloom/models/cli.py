@@ -18,6 +18,7 @@ import click
 
 from tritloom.codegen.errors import TritloomError
 from tritloom.models.config import PROJECTIONS
+from tritloom.models.data import LINE_FORMS
 from tritloom.version import VERSION
 
 P = ParamSpec("P")
@@ -78,7 +79,11 @@ def main() -> None:
 
 @main.command()
 @click.option("--base", type=_folder, help="A BitNetForCausalLM folder (default: the shipped model).")
-@click.option("--data", type=_file, help="FILE.jsonl or FILE.txt (default: chatterbot-corpus).")
+@click.option(
+    "--data",
+    type=_file,
+    help=f"FILE.jsonl, each line an object {LINE_FORMS}; or FILE.txt, plain text (default: chatterbot-corpus).",
+)
 @click.option(
     "--out", type=_folder, default=Path("tritloom-adapter"), show_default=True, help="Adapter folder."
 )
@@ -163,7 +168,10 @@ def generate(base: Path | None, device: str | None, context: int | None, **optio
 @main.command()
 @click.option("--out", type=_folder, required=True, help="The model folder to write.")
 @click.option(
-    "--data", type=_file, multiple=True, help="FILE.txt, several times (default: the texts of packages)."
+    "--data",
+    type=_file,
+    multiple=True,
+    help="FILE.jsonl or FILE.txt as for `finetune`, several times (default: the texts of packages).",
 )
 @_device
 @click.option("--hidden", default=256, show_default=True, type=click.IntRange(1))

@@ -20,9 +20,10 @@ from tritloom.models.tokenizer import Tokenizer
 IGNORED = -100
 """The label of a token that takes no part in the loss."""
 
-_LINE_FORMS = (
+LINE_FORMS = (
     '{"prompt", "completion"}, {"question", "answer"}, {"messages": [{"role", "content"}]} or {"text"}'
 )
+"""The keys of an object on a line of .jsonl."""
 _DOCUMENT_CHARACTERS = 1000
 _OPEN_ROWS = 64
 # Files of chatterbot-corpus whose conversations are a question and several answers to it, not a dialogue.
@@ -65,7 +66,7 @@ def load_examples(path: str | Path) -> list[Example]:
     suffix = path.suffix.lower()
     if suffix not in (".jsonl", ".txt"):
         raise DataError(
-            "the name must end in .jsonl or .txt", file=path, hint=f"a line of .jsonl is {_LINE_FORMS}"
+            "the name must end in .jsonl or .txt", file=path, hint=f"a line of .jsonl is {LINE_FORMS}"
         )
     try:
         raw = path.read_bytes()
@@ -88,7 +89,7 @@ def chatterbot_examples() -> list[Example]:
     A dialogue gives a pair for each two neighbouring lines. The corpus repeats some pairs a hundred times; repeats are
     dropped, so that none stands on both sides of a split. Raises DataError where the package is missing.
     """
-    hint = "python -m pip install 'tritloom[demo]'"
+    hint = "in a clone of the project: python -m pip install '.[demo]'"
     spec = importlib.util.find_spec("chatterbot_corpus")
     if spec is None or not spec.submodule_search_locations:
         raise DataError("the package chatterbot-corpus is not installed", hint=hint)
@@ -241,7 +242,7 @@ def _parse_line(line: str, path: Path, number: int) -> Example:
         raise DataError(f"not valid JSON: {error}", file=path, line=number) from None
     if not isinstance(fields, dict):
         raise DataError(
-            f"{describe(fields)} is not a JSON object", file=path, line=number, hint=f"write {_LINE_FORMS}"
+            f"{describe(fields)} is not a JSON object", file=path, line=number, hint=f"write {LINE_FORMS}"
         )
     if "messages" in fields:
         return _parse_messages(fields["messages"], path, number)
@@ -251,7 +252,7 @@ def _parse_line(line: str, path: Path, number: int) -> Example:
     if "text" in fields:
         return Example(None, _text(fields, "text", path, number))
     found = ", ".join(map(repr, list(fields)[:6])) or "none"
-    raise DataError(f"no known keys (found: {found})", file=path, line=number, hint=f"write {_LINE_FORMS}")
+    raise DataError(f"no known keys (found: {found})", file=path, line=number, hint=f"write {LINE_FORMS}")
 
 
 def _parse_messages(messages: Any, path: Path, number: int) -> Example:
