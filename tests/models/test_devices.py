@@ -29,6 +29,7 @@ def known_devices(monkeypatch: pytest.MonkeyPatch) -> None:
     gpu.memory_bytes = 20 << 30
     cpu = PaperDevice(target("cpu:avx2"), "a CPU")
     monkeypatch.setattr(devices, "all_devices", lambda: [gpu, cpu])
+    monkeypatch.setattr(devices, "find_device", lambda: cpu)
     absent = Missing("other", "no driver [of its] is installed", "install it")
     monkeypatch.setattr(devices, "all_missing", lambda: [absent])
 
@@ -65,6 +66,19 @@ def test_for_people() -> None:
         assert words in shown
     assert "other is missing: no driver [of its] is installed. To get it: install it" in shown
     assert "adreno-830" not in shown
+
+
+def test_the_default_is_marked() -> None:
+    assert [device["default"] for device in json.loads(run("--json"))["devices"]] == [False, True]
+    assert run().count("(default)") == 1
+    assert "cpu:avx2 (default)" in run()
+
+
+def test_a_default_that_is_not_there_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(registry.VARIABLE, "abacus")
+    monkeypatch.setattr(devices, "find_device", registry.device)
+    assert "there is no default: there is no backend `abacus`" in run()
+    assert not any(device["default"] for device in json.loads(run("--json"))["devices"])
 
 
 def test_known_gpus() -> None:

@@ -273,7 +273,13 @@ def test_an_adapter_names_its_base_as_another_machine_can_read_it(
 
 def test_help_names_the_forms_of_data() -> None:
     shown = CliRunner().invoke(main, ["finetune", "--help"], terminal_width=200).stdout
-    for form in ('{"prompt", "completion"}', '{"question", "answer"}', '{"messages": ', '{"text"}', "FILE.txt"):
+    for form in (
+        '{"prompt", "completion"}',
+        '{"question", "answer"}',
+        '{"messages": ',
+        '{"text"}',
+        "FILE.txt",
+    ):
         assert form in shown
 
 

@@ -10,9 +10,11 @@ from rich.console import Console
 from rich.table import Table
 
 from tritloom.backends.base import Device
+from tritloom.backends.registry import device as find_device
 from tritloom.backends.registry import devices as all_devices
 from tritloom.backends.registry import missing as all_missing
 from tritloom.codegen import gpus
+from tritloom.codegen.errors import DeviceError
 from tritloom.codegen.target import Target
 from tritloom.models.memory import size
 
@@ -57,8 +59,13 @@ def device_facts(device: Device) -> dict[str, Any]:
 
 
 def report(*, targets: bool, as_json: bool) -> None:
-    """Say on stdout which devices are here and what is missing; with `targets`, also which GPUs are known."""
-    found = [device_facts(device) for device in all_devices()]
+    """Say on stdout which devices are here, which of them is the default, and what is missing; with `targets`, also
+    which GPUs are known."""
+    try:
+        default, refusal = find_device().name, ""
+    except DeviceError as error:  # TRITLOOM_DEVICE names none: the hint sends people here
+        default, refusal = "", error.message
+    found = [device_facts(device) | {"default": device.name == default} for device in all_devices()]
     absent = [{"name": one.name, "reason": one.reason, "install": one.hint} for one in all_missing()]
     known = [_known(gpus.load(name)) for name in gpus.NAMES] if targets else []
     if as_json:
@@ -71,6 +78,8 @@ def report(*, targets: bool, as_json: bool) -> None:
     if not console.is_terminal:
         console.width = _WIDTH
     console.print(_table("devices", found))
+    if refusal:
+        console.print(f"there is no default: {refusal}", markup=False)
     for one in absent:
         console.print(f"{one['name']} is missing: {one['reason']}. To get it: {one['install']}", markup=False)
     if known:
@@ -95,7 +104,7 @@ def _table(title: str, rows: list[dict[str, Any]]) -> Table:
     for row in rows:
         on_gpu = row["threads"] > 1
         table.add_row(
-            row["name"],
+            f"{row['name']} (default)" if row.get("default") else row["name"],
             row["description"],
             _memory(row),
             LANGUAGES[row["language"]],
