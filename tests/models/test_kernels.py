@@ -134,6 +134,10 @@ def test_the_command_writes_and_tells(tmp_path: Path) -> None:
     shown = CliRunner().invoke(main, [*arguments, "--target", "tgllp"])
     assert f"{len(rows)} kernels" in shown.output
     assert all(row["name"] in shown.output for row in rows)
+    ours = "It is what Tritloom makes; no compiler of the vendor has seen it."
+    assert shown.stdout.splitlines()[-1] == f"the code is not kept: --out FOLDER writes it. {ours}"
+    kept = CliRunner().invoke(main, [*arguments, "--target", "tgllp", "--out", str(tmp_path)])
+    assert kept.stdout.splitlines()[-1] == f"the code is in {tmp_path}. {ours}"
 
 
 @pytest.mark.parametrize(

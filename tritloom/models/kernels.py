@@ -182,6 +182,13 @@ def report(program: str, model: str, sizes: Sizes, target: str, out: Path | None
                 sys.stdout.write(msgspec.json.encode(fields).decode() + "\n")
         else:
             console.print(_table(rows, f"{program}, {model}, for {one.name}"))
+    if not as_json:
+        where = "not kept: --out FOLDER writes it" if out is None else f"in {out}"
+        console.print(
+            f"the code is {where}. It is what Tritloom makes; no compiler of the vendor has seen it.",
+            markup=False,
+            soft_wrap=True,
+        )
 
 
 def _table(rows: Sequence[Compiled], title: str) -> Table:
