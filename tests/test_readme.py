@@ -11,6 +11,7 @@ import pytest
 from tests.pages import blocks, run_file
 from tests.support import REPOSITORY, device_named
 from tritloom.codegen.errors import AxisError
+from tritloom.codegen.targets import TARGETS
 
 README = REPOSITORY / "README.md"
 BLOCKS = [block.source for block in blocks(README)]
@@ -60,9 +61,11 @@ def test_the_kernel_is_right(
 def test_it_can_be_shown_for_any_target(readme: ModuleType) -> None:
     kernel = readme.norm_quantise_matmul
     assert "dot" in str(kernel.ir)
-    assert "__kernel" in kernel.source(target="opencl")
-    assert "define" in kernel.source(target="cpu")
-    assert "aarch64" in kernel.source(target="aarch64")
+    sources = {name: kernel.source(target=name) for name in TARGETS}
+    assert "__kernel" in sources["opencl"]
+    assert "define" in sources["cpu"]
+    assert "aarch64" in sources["aarch64"]
+    assert "OpEntryPoint" in sources["vulkan"]
     assert np.asarray(readme.y).shape == (7, 65)
 
 
