@@ -120,7 +120,7 @@ def _missing_opencl(name: str) -> str | None:
     try:
         import pyopencl
     except ImportError as error:
-        return f"pyopencl does not import ({error}); python -m pip install 'tritloom[opencl]'"
+        return f"pyopencl does not import ({error}); python -m pip install '.[opencl]'"
     try:
         found = [platform.name for platform in pyopencl.get_platforms() if platform.get_devices()]
     except pyopencl.Error as error:

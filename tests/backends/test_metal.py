@@ -240,7 +240,7 @@ def test_what_is_missing_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
         missing = MetalBackend().missing()
         assert missing is not None
         assert reason in missing.reason
-        assert "tritloom[metal]" in missing.hint
+        assert ".[metal]" in missing.hint
     monkeypatch.setattr(metal, "modules", (fake, fake.Objc))
     monkeypatch.setattr(fake, "machine", [])
     missing = MetalBackend().missing()

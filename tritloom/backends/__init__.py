@@ -1,4 +1,4 @@
 """First floor: what a device is. One file a device API: find, describe, allocate, compile, launch, time.
 
-Here live also the compile cache and the tuner with its records.
+Here live also the compile cache, and the guard that lets drivers compile in a child process first.
 """

@@ -43,7 +43,7 @@ except ImportError:
 
 LAUNCHES = 100
 """Of a program's, how many are one command buffer: macOS is said to end one that takes the GPU some seconds."""
-_INSTALL = "on a Mac, install the extra: python -m pip install 'tritloom[metal]'"
+_INSTALL = "on a Mac, in a clone of the project: python -m pip install '.[metal]'"
 
 
 class MetalBuffer(DeviceBuffer):

@@ -46,7 +46,7 @@ except ImportError:
 
 SUBGROUP = 16
 """Threads of a subgroup where kernels may require a size: all of Intel's GPUs and its CPU runtime take this one."""
-_PACKAGE = "install the extra (python -m pip install 'tritloom[opencl]')"
+_PACKAGE = "in a clone of the project: python -m pip install '.[opencl]'"
 
 
 def _driver() -> str:
