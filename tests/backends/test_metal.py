@@ -4,7 +4,10 @@ is tests/conformance's."""
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from itertools import groupby
 
 import numpy as np
 import pytest
@@ -164,6 +167,30 @@ def test_a_long_plan_is_several_command_buffers(
     back = np.empty_like(array)
     device.read(result, back)
     np.testing.assert_array_equal(back, array * np.float32(30))
+
+
+def test_a_threads_run_is_not_cut_by_another_threads(
+    device: MetalDevice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The command buffers of two runs would otherwise take turns in the program's one arena."""
+    monkeypatch.setattr(metal, "LAUNCHES", 1)
+    program = device.prepare(plan(100, 4032))
+    given, result = device.upload(np.ones(100, np.float32)), device.allocate(400)
+    submit, turns = device.submit, []
+
+    def slow(launches: Sequence[object], what: str) -> object:
+        turns.append(threading.get_ident())
+        time.sleep(0.01)
+        return submit(launches, what)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(device, "submit", slow)
+    threads = [threading.Thread(target=program.run, args=([given], [result])) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(turns) == 8
+    assert len(list(groupby(turns))) == 2
 
 
 def test_a_plan_updates_in_place_and_runs_in_order(device: MetalDevice) -> None:

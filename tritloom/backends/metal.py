@@ -109,7 +109,8 @@ class MetalDevice(Device):
         self._executables: dict[Kernel, MetalExecutable] = {}
         self._pending: deque[tuple[Any, str]] = deque()
         """Command buffers that were committed, with what they do."""
-        self._lock = threading.RLock()
+        self.lock = threading.RLock()
+        """Held while work is committed: what one thread commits stays together."""
 
     @cached_property
     def _queue(self) -> Any:
@@ -155,7 +156,7 @@ class MetalDevice(Device):
     # kernels
 
     def compile(self, kernel: Kernel) -> MetalExecutable:
-        with self._lock:
+        with self.lock:
             known = self._executables.get(kernel)
             if known is None:
                 function = lower(kernel, self.target)
@@ -237,7 +238,7 @@ class MetalDevice(Device):
     def submit(self, launches: Sequence[tuple[_Launch, Sequence[tuple[Any, int]]]], what: str) -> Any:
         """Encode launches, each with its buffers and the bytes at which they begin, and commit them in order."""
         metal = self.metal
-        with self._lock, self.pool():
+        with self.lock, self.pool():
             commands = self._queue.commandBuffer()
             encoder = None if commands is None else commands.computeCommandEncoder()
             if encoder is None:
@@ -283,7 +284,7 @@ class MetalDevice(Device):
         return MetalProgram(self, plan)
 
     def synchronize(self) -> None:
-        with self._lock, self.pool():
+        with self.lock, self.pool():
             while self._pending:
                 self._finish()
 
@@ -306,8 +307,9 @@ class MetalProgram(Program):
 
     def run(self, inputs: Sequence[DeviceBuffer], outputs: Sequence[DeviceBuffer]) -> None:
         encoded = self._encoded(inputs, outputs)
-        for first in range(0, len(encoded), LAUNCHES):
-            self._device.submit(encoded[first : first + LAUNCHES], "a program")
+        with self._device.lock:  # the arena is one for all threads
+            for first in range(0, len(encoded), LAUNCHES):
+                self._device.submit(encoded[first : first + LAUNCHES], "a program")
 
     def profile(
         self, inputs: Sequence[DeviceBuffer], outputs: Sequence[DeviceBuffer]
