@@ -22,9 +22,11 @@ from tritloom.backends import registry, vulkan, vulkan_api, vulkan_guarded, vulk
 from tritloom.backends.guard import Guard
 from tritloom.backends.vulkan import VulkanDevice
 from tritloom.backends.vulkan_api import VulkanError
-from tritloom.backends.vulkan_context import Context
+from tritloom.backends.vulkan_context import Context, VulkanBuffer
 from tritloom.backends.vulkan_pipeline import LogicalDevice, Module
 from tritloom.codegen.errors import CompileError, DeviceError, OutOfMemoryError, ShapeError
+from tritloom.codegen.ir.dtypes import f32
+from tritloom.codegen.ir.template import Launch, Plan, PlanTensor
 
 pytestmark = pytest.mark.device("vulkan")
 
@@ -326,6 +328,43 @@ def test_a_wait_can_be_interrupted(monkeypatch: pytest.MonkeyPatch) -> None:
             device.synchronize()
     assert all(nanoseconds <= 10**9 for nanoseconds in waits), "Python sees a signal only between two waits"
     device.synchronize()
+
+
+@pytest.mark.parametrize("recorded", [False, True])
+def test_work_whose_submission_was_interrupted_is_done_once(
+    device: VulkanDevice, monkeypatch: pytest.MonkeyPatch, recorded: bool
+) -> None:
+    """Python raises KeyboardInterrupt once the driver's function has returned, with the work handed over."""
+    functions = device.context.functions
+    made = Plan(
+        (PlanTensor((8,), f32, 32, "input"),), (0,), (0,), (Launch(IN_PLACE, (0,), {"N": 8}, (3.0,)),), 0
+    )
+    program, executable = device.prepare(made), device.compile(IN_PLACE)
+    buffer = device.upload(np.ones(8, np.float32))
+    device.synchronize()
+    submit = functions.QueueSubmit
+
+    def interrupted(*arguments: Any) -> None:
+        submit(*arguments)
+        raise KeyboardInterrupt
+
+    def work() -> None:
+        if recorded:
+            device.launch(executable, [buffer], {"N": 8}, [3.0])
+            device.synchronize()
+        else:
+            program.run([buffer], [buffer])
+
+    with monkeypatch.context() as patch:
+        patch.setattr(functions, "QueueSubmit", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            work()
+    assert isinstance(buffer, VulkanBuffer)
+    assert buffer.piece.last_use == device.context.queue.submitted
+    device.launch(executable, [buffer], {"N": 8}, [5.0])
+    back = np.empty(8, np.float32)
+    device.read(buffer, back)
+    assert (back == 15).all()
 
 
 def test_a_module_that_the_driver_refuses(device: VulkanDevice, monkeypatch: pytest.MonkeyPatch) -> None:

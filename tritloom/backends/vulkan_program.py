@@ -158,8 +158,10 @@ class VulkanProgram(Program):
         with context.lock:
             context.bury()
             copy = self._bind(pieces)
-            copy.point = context.queue.submit(copy.commands, self._names)
-            self._mark(pieces, copy)
+            try:
+                context.queue.submit(copy.commands, self._names)
+            finally:
+                self._mark(pieces, copy)
 
     def profile(
         self, inputs: Sequence[DeviceBuffer], outputs: Sequence[DeviceBuffer]
@@ -193,15 +195,15 @@ class VulkanProgram(Program):
                     )
                     functions.CmdWriteTimestamp(commands, _COMPUTE_STAGE, pool.value, i)
                 queue.end(commands)
-                copy.point = queue.submit(commands, self._names)
-                self._mark(pieces, copy)
-                queue.wait(copy.point)
+                queue.submit(commands, self._names)
+                queue.wait(queue.point)
                 ticks = np.zeros(count, np.uint64)
                 functions.GetQueryPoolResults(
                     context.logical.handle, pool.value, 0, count, ticks.nbytes, ticks.ctypes.data, 8,
                     _RESULT_64 | _RESULT_WAIT,
                 )  # fmt: skip
             finally:
+                self._mark(pieces, copy)
                 queue.retire(copy.point, release)
         mask = np.uint64(2**physical.timestamp_bits - 1)
         spent = (np.diff(ticks) & mask).astype(np.float64) * physical.properties.limits.timestampPeriod * 1e-9
@@ -228,5 +230,6 @@ class VulkanProgram(Program):
         return copy
 
     def _mark(self, pieces: Sequence[Piece], copy: _Copy) -> None:
+        copy.point = self._context.queue.point
         for piece in (*pieces, self._arena, copy.arguments):
             piece.last_use = copy.point

@@ -203,26 +203,30 @@ class Queue:
                 self._failed = error
                 self.fail(error)
             self._ended = True
-        self._hand_over(commands)
-        self._open, self._ended = None, False
-        self.retire(self.submitted, lambda: self.free_command_buffer(commands))
+        before = self.submitted
+        try:
+            self._hand_over(commands)
+        finally:
+            if self.submitted > before:
+                self._open, self._ended = None, False
+                self.retire(self.submitted, lambda: self.free_command_buffer(commands))
 
-    def submit(self, commands: int, names: Iterable[str] = ()) -> int:
-        """Hand a command buffer to the device, behind the open one, which goes first; its point on the timeline."""
+    def submit(self, commands: int, names: Iterable[str] = ()) -> None:
+        """Hand a command buffer to the device, behind the open one, which goes first: `point` is its own then."""
         self.flush()
         self._names.extend(names)
         self._hand_over(commands)
-        return self.submitted
 
     def _hand_over(self, commands: int) -> None:
         self._go_on()
         self._commands[0] = commands
-        self._signal[0] = self.submitted + 1
+        self.submitted += 1  # first: Ctrl-C is raised once the driver has returned, and must not have it done again
+        self._signal[0] = self.submitted
         try:
             self.functions.QueueSubmit(self._queue, 1, self._submit_at, 0)
         except VulkanError as error:
+            self.submitted -= 1
             self.fail(error)
-        self.submitted += 1
 
     # waiting
 
