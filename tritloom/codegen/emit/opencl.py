@@ -15,14 +15,30 @@ from tritloom.codegen.target import Target
 _WORDS = (
     "global local constant private image1d_t image2d_t image3d_t sampler_t event_t read_only write_only read_write "
     "quad complex imaginary uniform pipe generic vec_step NULL barrier convert printf get_group_id get_local_id "
-    "get_global_id as_int as_uint as_float as_char4 as_uchar4 vload4 vstore4 mad get_sub_group_id "
-    "get_sub_group_local_id sub_group_barrier intel_sub_group_shuffle_xor char2 char3 char4 uchar2 uchar3 uchar4 "
-    "short2 short3 short4 ushort2 ushort3 ushort4 int2 int3 int4 uint2 uint3 uint4 float2 float3 float4 mul24 mad24 "
-    "mad_hi clamp step smoothstep mix sign length distance cross normalize any all popcount clz ceil trunc round "
-    "exp2 exp10 log2 log10 log1p expm1 pow fmod modf ldexp frexp fract hypot erf asin acos atan atan2 sinh cosh "
-    "remainder isnan isinf isfinite signbit copysign degrees radians rotate upsample bitselect shuffle prefetch "
-    "mem_fence linux unix "
+    "get_global_id get_num_groups get_local_size get_global_size mad get_sub_group_id get_sub_group_local_id "
+    "sub_group_barrier work_group_barrier intel_sub_group_shuffle_xor mul24 mad24 mad_hi mad_sat mul_hi add_sat "
+    "sub_sat abs_diff hadd rhadd clamp step smoothstep mix sign length distance cross normalize fast_length "
+    "fast_distance fast_normalize any all popcount clz ctz ceil trunc round exp2 exp10 log2 log10 log1p expm1 pow "
+    "pown powr rootn cbrt fmod modf ldexp frexp fract hypot erf erfc tgamma lgamma lgamma_r asin acos atan atan2 "
+    "sinpi cospi tanpi asinpi acospi atanpi atan2pi sincos sinh cosh asinh acosh atanh remainder remquo fdim "
+    "nextafter nan ilogb logb maxmag minmag isnan isinf isfinite isnormal isequal isnotequal isgreater "
+    "isgreaterequal isless islessequal islessgreater isordered isunordered signbit copysign degrees radians rotate "
+    "upsample bitselect shuffle shuffle2 prefetch mem_fence ptrdiff_t intptr_t uintptr_t linux unix "
 )
+_SCALARS = ["char", "uchar", "short", "ushort", "int", "uint", "long", "ulong", "half", "float", "double"]
+_ROUGH = "cos divide exp exp2 exp10 log log2 log10 powr recip rsqrt sin sqrt tan"
+_MADE = {
+    *(f"{kind}{lanes}" for kind in _SCALARS for lanes in (2, 3, 4, 8, 16)),
+    *(f"{function}{lanes}" for function in ("vload", "vstore") for lanes in (2, 3, 4, 8, 16)),
+    *(
+        f"{function}_{kind}{n}"
+        for function in ("as", "convert")
+        for kind in _SCALARS
+        for n in ("", 2, 3, 4, 8, 16)
+    ),
+    *(f"{kind}_{function}" for kind in ("native", "half") for function in _ROUGH.split()),
+}
+"""Names of types and functions that come in rows."""
 _LARGE = 1 << 16
 """Constants of so much are data: no step from one place to another is so long."""
 _SPACES = {Space.GLOBAL: "__global", Space.SHARED: "__local", Space.PRIVATE: "__private"}
@@ -84,7 +100,7 @@ def of_data(function: Function) -> frozenset[Register]:
 
 class _OpenCL(CPrinter):
     language = "OpenCL C"
-    reserved = frozenset((C_WORDS + _WORDS).split()) | HELPERS.keys()
+    reserved = frozenset((C_WORDS + _WORDS).split()) | _MADE | HELPERS.keys()
     helpers_text = HELPERS
     spaces = _SPACES
     functions = _FUNCTIONS
