@@ -22,6 +22,7 @@ import pytest
 from benchmarks.vendors import lab
 from tritloom.backends.base import Device
 from tritloom.codegen.errors import DeviceError
+from tritloom.codegen.ir.tile import Kernel
 
 REPOSITORY: Final = Path(__file__).resolve().parent.parent
 """The folder that holds pyproject.toml."""
@@ -180,21 +181,29 @@ def oracle_folder() -> Path | None:
     return folder if (folder / "fwd.npz").is_file() else None
 
 
-def assert_refused_after_fork(device: Device) -> None:
-    """Assert that a process which is forked from this one gets an error from the device and does not hang."""
+def assert_refused_after_fork(device: Device, fresh: Kernel) -> None:
+    """Assert that a process which is forked from this one gets an error from the device and does not hang, whatever it
+    begins with. `fresh` was not compiled yet."""
     if not hasattr(os, "fork"):
         pytest.skip("this system does not fork")
     device.synchronize()
+    buffer = device.upload(np.ones(4, np.float32))
     child = os.fork()
     if not child:
-        code = 1
+        refused = 0
         try:
-            device.read(device.upload(np.ones(4, np.float32)), np.empty(4, np.float32))
-            device.synchronize()
-        except DeviceError as error:
-            code = 0 if "was forked from" in error.message else 2
+            for work in (
+                lambda: device.allocate(4),
+                lambda: device.compile(fresh),
+                lambda: device.read(buffer, np.empty(4, np.float32)),
+                device.synchronize,
+            ):
+                try:
+                    work()
+                except DeviceError as error:
+                    refused += "was forked from" in error.message
         finally:
-            os._exit(code)
+            os._exit(4 - refused)
     deadline = time.monotonic() + 10
     while time.monotonic() < deadline:
         done, status = os.waitpid(child, os.WNOHANG)

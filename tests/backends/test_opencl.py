@@ -255,7 +255,7 @@ def test_a_program_with_too_few_buffers_is_refused(device: OpenCLDevice) -> None
 
 
 def test_a_forked_process_is_told_that_it_cannot_use_the_device(device: OpenCLDevice) -> None:
-    support.assert_refused_after_fork(device)
+    support.assert_refused_after_fork(device, replace(SCALED, name="in_a_fork"))
 
 
 def test_what_is_missing_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -408,7 +408,7 @@ def test_the_guards_child_tells_a_refusal_from_its_own_end(
 
 
 def test_a_forked_process_is_told_that_it_cannot_use_the_device(device: VulkanDevice) -> None:
-    support.assert_refused_after_fork(device)
+    support.assert_refused_after_fork(device, replace(SCALED, name="in_a_fork"))
 
 
 def test_what_the_validation_layer_reports_is_raised(device: VulkanDevice) -> None:

@@ -6,6 +6,7 @@ between; a plan is one command buffer that is submitted again and again.
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 from tritloom.backends import guard, vulkan_guarded
 from tritloom.backends.base import Backend, Device, DeviceBuffer, Executable, Missing
 from tritloom.backends.cache import Cache
-from tritloom.backends.checks import check_elements, check_launch
+from tritloom.backends.checks import check_elements, check_launch, check_process
 from tritloom.backends.guard import Guard
 from tritloom.backends.vulkan_api import DEVICE_LOST, VulkanError, install_hint
 from tritloom.backends.vulkan_context import STAGING, Context, VulkanBuffer
@@ -60,7 +61,9 @@ class VulkanDevice(Device):
         if self._context is None:
             with self._lock:  # two threads must not find two
                 if self._context is None:
+                    self._process = os.getpid()
                     self._context = Context(self.physical, staging=self._staging)
+        check_process(self.description, self._process)
         return self._context
 
     # memory
