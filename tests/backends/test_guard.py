@@ -216,6 +216,9 @@ def test_without_a_python_to_run_there_is_an_error_and_a_way_out(
         with pytest.raises(DeviceError, match="did not start") as caught:
             fake.compile(b"one")
         assert "TRITLOOM_GUARD=0" in caught.value.hint
+        patch.setattr(sys, "executable", None)  # Python may not know
+        with pytest.raises(DeviceError, match="no Python"):
+            fake.compile(b"one")
     monkeypatch.setattr(sys, "frozen", True, raising=False)
     with pytest.raises(DeviceError, match="its own Python"):
         fake.compile(b"one")

@@ -115,6 +115,8 @@ class Guard:
     def _start(self) -> _Child:
         if getattr(sys, "frozen", False):  # its executable is the program itself, which would run once more
             raise self._useless("cannot be started by a program that has its own Python in it")
+        if not sys.executable:
+            raise self._useless("cannot be started: there is no Python that this process knows of")
         try:
             child = _Child(self.command)
         except OSError as error:
