@@ -6,7 +6,8 @@ from __future__ import annotations
 import re
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from functools import partial
 from itertools import groupby
 
 import numpy as np
@@ -129,6 +130,28 @@ def test_what_fails_on_the_gpu_is_told(
     np.testing.assert_array_equal(scaled(device, np.ones(4, np.float32), 5.0), [5, 5, 5, 5])
 
 
+def test_a_failure_of_many_command_buffers_is_told_once(
+    device: MetalDevice, gpu: fake.FakeDevice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a fault the GPU refuses those behind it: the next read is not to fail with each of them in turn."""
+    monkeypatch.setattr(metal, "LAUNCHES", 1)
+    program = device.prepare(plan(100, 4032))
+    given, result = device.upload(np.ones(100, np.float32)), device.allocate(400)
+    back = np.empty(100, np.float32)
+    program.run([given], [result])
+    for commands in gpu.committed:
+        monkeypatch.setattr(commands, "run", partial(fail, commands))
+    with pytest.raises(DeviceError, match="it hung"):
+        device.read(result, back)
+    program.run([given], [result])
+    device.read(result, back)
+    assert (back == 30).all()
+
+
+def fail(commands: fake.Commands) -> None:
+    commands.state, commands.failure = fake.MTLCommandBufferStatusError, fake.Error("it hung")
+
+
 def test_a_launch_with_wrong_arguments_is_refused(device: MetalDevice) -> None:
     executable = device.compile(SCALED)
     x, y = device.allocate(16), device.allocate(16)
@@ -176,14 +199,24 @@ def test_a_threads_run_is_not_cut_by_another_threads(
     monkeypatch.setattr(metal, "LAUNCHES", 1)
     program = device.prepare(plan(100, 4032))
     given, result = device.upload(np.ones(100, np.float32)), device.allocate(400)
-    submit, turns = device.submit, []
+    begin, turns, lock = fake.Commands.computeCommandEncoder, [], device._lock
 
-    def slow(launches: Sequence[object], what: str) -> object:
+    def begins(commands: fake.Commands) -> fake.Encoder:
         turns.append(threading.get_ident())
-        time.sleep(0.01)
-        return submit(launches, what)  # type: ignore[arg-type]
+        return begin(commands)
 
-    monkeypatch.setattr(device, "submit", slow)
+    class Fair:
+        """A lock that others get before who has just had it."""
+
+        def __enter__(self) -> None:
+            lock.acquire()
+
+        def __exit__(self, *_: object) -> None:
+            lock.release()
+            time.sleep(0.01)
+
+    monkeypatch.setattr(fake.Commands, "computeCommandEncoder", begins)
+    monkeypatch.setattr(device, "_lock", Fair())
     threads = [threading.Thread(target=program.run, args=([given], [result])) for _ in range(2)]
     for thread in threads:
         thread.start()

@@ -93,6 +93,10 @@ class _Launch:
     groups: int
 
 
+_Placed = tuple[_Launch, Sequence[tuple[Any, int]]]
+"""A launch with its buffers, each with the byte at which it begins."""
+
+
 class MetalDevice(Device):
     """One MTLDevice with a command queue of its own."""
 
@@ -109,8 +113,7 @@ class MetalDevice(Device):
         self._executables: dict[Kernel, MetalExecutable] = {}
         self._pending: deque[tuple[Any, str]] = deque()
         """Command buffers that were committed, with what they do."""
-        self.lock = threading.RLock()
-        """Held while work is committed: what one thread commits stays together."""
+        self._lock = threading.RLock()
 
     @cached_property
     def _queue(self) -> Any:
@@ -156,7 +159,7 @@ class MetalDevice(Device):
     # kernels
 
     def compile(self, kernel: Kernel) -> MetalExecutable:
-        with self.lock:
+        with self._lock:
             known = self._executables.get(kernel)
             if known is None:
                 function = lower(kernel, self.target)
@@ -235,58 +238,74 @@ class MetalDevice(Device):
         check_launch(kernel, nbytes, sizes, scalars, self.target)
         check_elements(kernel, nbytes)
 
-    def submit(self, launches: Sequence[tuple[_Launch, Sequence[tuple[Any, int]]]], what: str) -> Any:
-        """Encode launches, each with its buffers and the bytes at which they begin, and commit them in order."""
-        metal = self.metal
-        with self.lock, self.pool():
-            commands = self._queue.commandBuffer()
-            encoder = None if commands is None else commands.computeCommandEncoder()
-            if encoder is None:
-                raise DeviceError(f"{self.description} gives no command buffer for {what}")
-            try:
-                for launch, places in launches:
-                    if not launch.groups:
-                        continue
-                    executable = launch.executable
-                    encoder.setComputePipelineState_(executable.pipeline)
-                    for number, (memory, offset) in enumerate(places):
-                        encoder.setBuffer_offset_atIndex_(memory, offset, number)
-                    if launch.numbers:
-                        encoder.setBytes_length_atIndex_(launch.numbers, len(launch.numbers), len(places))
-                    encoder.dispatchThreadgroups_threadsPerThreadgroup_(
-                        metal.MTLSizeMake(launch.groups, 1, 1), metal.MTLSizeMake(executable.threads, 1, 1)
-                    )
-            finally:  # Metal ends a process that drops an encoder which is open
-                encoder.endEncoding()
-            commands.commit()
-            self._pending.append((commands, what))
-            while self._pending and self._pending[0][0].status() >= metal.MTLCommandBufferStatusCompleted:
-                self._finish()
-            return commands
+    def submit(self, launches: Sequence[_Placed], what: str) -> Any:
+        """Encode launches and commit them in order, with no other thread's between them; the last command buffer.
 
-    def _finish(self) -> None:
-        """Wait for the oldest command buffer. Raises DeviceError, OutOfMemoryError if it failed."""
+        Raises DeviceError, OutOfMemoryError for one that had failed before.
+        """
+        commands = None
+        with self._lock, self.pool():
+            for first in range(0, len(launches), LAUNCHES):
+                commands = self._commit(launches[first : first + LAUNCHES], what)
+            self._finish(wait=False)
+        return commands
+
+    def _commit(self, launches: Sequence[_Placed], what: str) -> Any:
         metal = self.metal
-        commands, what = self._pending.popleft()
-        commands.waitUntilCompleted()
-        if commands.status() != metal.MTLCommandBufferStatusError:
-            return
-        error = commands.error()
+        commands = self._queue.commandBuffer()
+        encoder = None if commands is None else commands.computeCommandEncoder()
+        if encoder is None:
+            raise DeviceError(f"{self.description} gives no command buffer for {what}")
+        try:
+            for launch, places in launches:
+                if not launch.groups:
+                    continue
+                executable = launch.executable
+                encoder.setComputePipelineState_(executable.pipeline)
+                for number, (memory, offset) in enumerate(places):
+                    encoder.setBuffer_offset_atIndex_(memory, offset, number)
+                if launch.numbers:
+                    encoder.setBytes_length_atIndex_(launch.numbers, len(launch.numbers), len(places))
+                encoder.dispatchThreadgroups_threadsPerThreadgroup_(
+                    metal.MTLSizeMake(launch.groups, 1, 1), metal.MTLSizeMake(executable.threads, 1, 1)
+                )
+        finally:  # Metal ends a process that drops an encoder which is open
+            encoder.endEncoding()
+        commands.commit()
+        self._pending.append((commands, what))
+        return commands
+
+    def _finish(self, *, wait: bool) -> None:
+        """Forget command buffers that are done, or wait for all. Raises DeviceError, OutOfMemoryError if any failed:
+        the first, since a fault of the GPU fails those behind it too."""
+        metal = self.metal
+        failures = []
+        while self._pending:
+            commands, what = self._pending[0]
+            if not wait and commands.status() < metal.MTLCommandBufferStatusCompleted:
+                break
+            commands.waitUntilCompleted()
+            self._pending.popleft()
+            if commands.status() == metal.MTLCommandBufferStatusError:
+                failures.append(self._failure(commands.error(), what))
+        if failures:
+            raise failures[0]
+
+    def _failure(self, error: Any, what: str) -> DeviceError:
         told = "" if error is None else f": {error.localizedDescription()}"
-        if error is not None and error.code() == metal.MTLCommandBufferErrorOutOfMemory:
-            raise OutOfMemoryError(
+        if error is not None and error.code() == self.metal.MTLCommandBufferErrorOutOfMemory:
+            return OutOfMemoryError(
                 f"{self.description} ran out of memory in {what}{told}",
                 hint="use a smaller batch or context, or close other programs",
             )
-        raise DeviceError(f"{self.description} failed in {what}{told}")
+        return DeviceError(f"{self.description} failed in {what}{told}")
 
     def prepare(self, plan: Plan) -> MetalProgram:
         return MetalProgram(self, plan)
 
     def synchronize(self) -> None:
-        with self.lock, self.pool():
-            while self._pending:
-                self._finish()
+        with self._lock, self.pool():
+            self._finish(wait=True)
 
 
 class MetalProgram(Program):
@@ -306,10 +325,7 @@ class MetalProgram(Program):
             self._launches.append(_Launch(executable, numbers, executable.groups(launch.sizes)))
 
     def run(self, inputs: Sequence[DeviceBuffer], outputs: Sequence[DeviceBuffer]) -> None:
-        encoded = self._encoded(inputs, outputs)
-        with self._device.lock:  # the arena is one for all threads
-            for first in range(0, len(encoded), LAUNCHES):
-                self._device.submit(encoded[first : first + LAUNCHES], "a program")
+        self._device.submit(self._encoded(inputs, outputs), "a program")
 
     def profile(
         self, inputs: Sequence[DeviceBuffer], outputs: Sequence[DeviceBuffer]
