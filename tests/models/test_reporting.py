@@ -86,3 +86,16 @@ def test_commands_say_what_takes_long_and_keep_stdout_to_themselves(tmp_path: Pa
     )
     assert all(json.loads(line)["target"] == "bmg" for line in result.stdout.splitlines())
     assert f"compiling train of {model} for bmg" in result.stderr.splitlines()
+
+
+def test_what_is_printed_meanwhile_stays_on_stdout(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """rich takes stdout over to draw around it, and would write to stderr what a pipe waits for."""
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm")
+    with waiting("compiling"):
+        print('{"step":1}')  # noqa: T201
+    said = capsys.readouterr()
+    assert said.out == '{"step":1}\n'
+    assert "compiling" in said.err

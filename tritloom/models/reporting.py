@@ -12,8 +12,10 @@ from typing import Self
 
 import msgspec
 from rich.console import Console
+from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
+from rich.spinner import Spinner
 from rich.text import Text
 
 from tritloom.backends.base import Device
@@ -25,7 +27,9 @@ def waiting(doing: str) -> Iterator[None]:
     """A context that takes long: stderr says what is done in it, on a terminal for as long as it takes."""
     console = Console(stderr=True, highlight=False)
     if console.is_interactive:
-        with console.status(Text(doing)):
+        # Not `console.status`, which writes to stderr what is printed meanwhile, even where stdout is a pipe.
+        spinner = Spinner("dots", Text(doing), style="green")
+        with Live(spinner, console=console, transient=True, redirect_stdout=False):
             yield
     else:
         console.print(Text(doing), soft_wrap=True)
