@@ -230,7 +230,7 @@ def test_a_child_has_the_modules_that_this_process_has(
 ) -> None:
     """Wherever it has them from; and Python's own come first where it is so here."""
     monkeypatch.delenv("PYTHONPATH", raising=False)
-    packages = tmp_path / "packages"
+    packages = tmp_path / f"packages{os.pathsep}of others"
     packages.mkdir()
     (packages / "struct.py").write_text("raise SystemExit('not this one')")
     (packages / "vendored.py").write_text("")

@@ -8,6 +8,7 @@ again with the same driver. `TRITLOOM_GUARD=0` compiles without a child.
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import queue
 import re
@@ -166,8 +167,8 @@ class Guard:
 
 
 _BEGIN = """
-import os, runpy, sys
-sys.path[:] = sys.argv[1].split(os.pathsep)
+import json, runpy, sys
+sys.path[:] = json.loads(sys.argv[1])
 module = sys.argv[2]
 del sys.argv[1:3]
 runpy.run_module(module, run_name="__main__", alter_sys=True)
@@ -187,7 +188,7 @@ class _Child:
     def __init__(self, command: Sequence[str]):
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115  (closed by end)
         self._process = subprocess.Popen(
-            [sys.executable, "-P", "-c", _BEGIN, os.pathsep.join(_path()), *command],
+            [sys.executable, "-P", "-c", _BEGIN, json.dumps(_path()), *command],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,
