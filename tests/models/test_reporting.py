@@ -12,6 +12,7 @@ from click.testing import CliRunner
 from tests.support import device_named
 from tritloom.models import reporting
 from tritloom.models.cli import main
+from tritloom.models.finetune import Outcome, _summarise
 from tritloom.models.reporting import Reporter, compiling, waiting
 from tritloom.models.training import Progress
 
@@ -55,6 +56,27 @@ def test_the_first_step_is_waited_for(capsys: pytest.CaptureFixture[str]) -> Non
     written = capsys.readouterr()
     assert written.err == "compiling\n"
     assert json.loads(written.out)["loss"] == 0.5
+
+
+def test_without_a_terminal_progress_is_lines(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reporting, "SECONDS_BETWEEN_LINES", 0.0)
+    with Reporter(json=False) as reporter:
+        reporter.track([Progress(i, 2400, 0.5, 1.0, 1e-3, 8, 1571.3) for i in (1, 2, 3)])
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("step ")]
+    assert lines[0].startswith("step 2 of 2,400: loss 0.500, 1,571 tokens/s, 0:")
+    assert lines[0].endswith(" left")
+    assert len(lines) == 2
+
+
+@pytest.mark.parametrize(
+    ("after", "told"), [(3.0, "(25.0% less)"), (5.0, "(25.0% more: fewer epochs, or more data, may help)")]
+)
+def test_a_loss_that_rose_is_more(capsys: pytest.CaptureFixture[str], after: float, told: str) -> None:
+    with Reporter(json=False) as reporter:
+        _summarise(Outcome(3, 4.0, after), reporter)
+    assert told in capsys.readouterr().out
 
 
 @pytest.mark.slow

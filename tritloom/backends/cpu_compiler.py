@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import hashlib
 import itertools
+import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -108,7 +109,8 @@ class Compiler:
             if self._jit is None:
                 self._target_machine()
                 # The other linker maps code and constants apart, and ends the process if that is too far for the code.
-                self._jit = llvm.create_lljit_compiler(use_jit_link=True)
+                # JITLink reads Windows' object files only in part.
+                self._jit = llvm.create_lljit_compiler(use_jit_link=sys.platform != "win32")
             library = llvm.JITLibraryBuilder().add_object_img(code).add_current_process().export_symbol(name)
             tracker = library.link(self._jit, f"tritloom{next(_names)}")
             return NativeFunction(tracker[name], tracker)

@@ -78,7 +78,9 @@ def main() -> None:
 
 
 @main.command()
-@click.option("--base", type=_folder, help="A BitNetForCausalLM folder (default: the shipped model).")
+@click.option(
+    "--base", type=_folder, help="A BitNet's folder, as transformers writes it (default: the shipped model)."
+)
 @click.option(
     "--data",
     type=_file,
@@ -126,7 +128,9 @@ def finetune(base: Path | None, targets: str, as_json: bool, **options: Any) -> 
 
 @main.command()
 @click.argument("prompt")
-@click.option("--base", type=_folder, help="A BitNetForCausalLM folder (default: the shipped model).")
+@click.option(
+    "--base", type=_folder, help="A BitNet's folder, as transformers writes it (default: the shipped model)."
+)
 @click.option("--adapter", type=_folder, help="A PEFT adapter folder.")
 @_device
 @click.option("--plain", is_flag=True, help="Continue the prompt as text, without the chat form.")
@@ -188,7 +192,10 @@ def generate(base: Path | None, device: str | None, context: int | None, **optio
 @_json
 @reported
 def pretrain(data: tuple[Path, ...], as_json: bool, **options: Any) -> None:
-    """Train a small BitNet from scratch, quantisation-aware."""
+    """Train a small BitNet from scratch, quantisation-aware.
+
+    The defaults take minutes on a large GPU and hours on two cores. Nothing is written before the end.
+    """
     from tritloom.models.pretrain import PretrainSettings, pretraining_examples
     from tritloom.models.pretrain import pretrain as run
     from tritloom.models.reporting import Reporter

@@ -229,9 +229,10 @@ def _generating(settings: FinetuneSettings, plain: bool) -> str:
 
 def _summarise(outcome: Outcome, reporter: Reporter) -> None:
     if outcome.loss_before is not None and outcome.loss_after is not None:
-        change = 100 * (1 - outcome.loss_after / outcome.loss_before)
+        change = 100 * (outcome.loss_after / outcome.loss_before - 1)
+        word = "more: fewer epochs, or more data, may help" if change > 0 else "less"
         reporter.say(
-            f"held-out loss: {outcome.loss_before:.4f} -> {outcome.loss_after:.4f} ({change:.1f}% less)"
+            f"held-out loss: {outcome.loss_before:.4f} -> {outcome.loss_after:.4f} ({abs(change):.1f}% {word})"
         )
     for question, before, after in outcome.answers:
         reporter.say(

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import sys
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from datetime import timedelta
 from itertools import islice
 from types import TracebackType
 from typing import Self
@@ -46,6 +48,10 @@ def counted(number: int, what: str) -> str:
     return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
+SECONDS_BETWEEN_LINES = 30.0
+"""Of progress, where there is no terminal for a bar."""
+
+
 class Reporter:
     """A context in which steps are reported. With `json`, stdout carries one line a step and nothing else."""
 
@@ -74,6 +80,7 @@ class Reporter:
         last = None
         smoothed = 0.0
         task = None
+        began = told = time.monotonic()
         for step in _first_within(first or nullcontext(), steps):
             last = step
             if self.json:
@@ -97,6 +104,16 @@ class Reporter:
                 )
             assert task is not None
             self._bar.update(task, completed=step.step, loss=smoothed, speed=step.tokens_per_second)
+            now = time.monotonic()
+            if step.step == 1:
+                began = told = now
+            elif not self.console.is_terminal and now - told >= SECONDS_BETWEEN_LINES:
+                told = now
+                left = (now - began) / (step.step - 1) * (step.steps - step.step)
+                self.say(
+                    f"step {step.step:,} of {step.steps:,}: loss {smoothed:.3f}, "
+                    f"{step.tokens_per_second:,.0f} tokens/s, {timedelta(seconds=round(left))} left"
+                )
         if self._bar is not None:
             self._bar.stop()
             self._bar = None
