@@ -220,9 +220,8 @@ class Queue:
     def _hand_over(self, commands: int) -> None:
         self._go_on()
         self._commands[0] = commands
-        self.submitted += (
-            1  # first: Ctrl-C is raised once the driver has returned, and must not have it done again
-        )
+        # Counted first: Ctrl-C is raised once the driver has returned, and must not have it done again.
+        self.submitted += 1
         self._signal[0] = self.submitted
         try:
             self.functions.QueueSubmit(self._queue, 1, self._submit_at, 0)
