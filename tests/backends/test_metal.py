@@ -18,7 +18,7 @@ from tests.codegen.lower.test_gpu import row_sums
 from tests.metal_shim import fake
 from tests.metal_shim.device import new_device
 from tritloom.backends import metal, registry
-from tritloom.backends.checks import MOST_ELEMENTS
+from tritloom.backends.checks import MOST_ELEMENTS, check_launch
 from tritloom.backends.metal import MetalBackend, MetalDevice, MetalProgram
 from tritloom.codegen.errors import CompileError, DeviceError, OutOfMemoryError, ShapeError
 from tritloom.codegen.ir.dtypes import f32
@@ -160,7 +160,7 @@ def test_a_launch_with_wrong_arguments_is_refused(device: MetalDevice) -> None:
     with pytest.raises(DeviceError, match="was given to"):
         device.launch(executable, [registry.device("reference").allocate(16), y], {"N": 4}, [2.0])
     with pytest.raises(DeviceError, match="address fewer"):
-        device.check(SCALED, [16, 4 * MOST_ELEMENTS], {"N": 4}, [2.0])
+        check_launch(SCALED, [16, 4 * MOST_ELEMENTS], {"N": 4}, [2.0], device.target)
 
 
 @pytest.mark.parametrize(("count", "gap"), [(1, 64), (1000, 4032), (131, 4096)])

@@ -13,6 +13,9 @@ from tritloom.codegen.ir.template import Plan
 from tritloom.codegen.ir.tile import Kernel, Mode, evaluate_size
 from tritloom.codegen.target import Target
 
+MOST_ELEMENTS = 2**31
+"""A buffer has fewer: element numbers are 32-bit in a GPU's kernels."""
+
 
 def check_launch(
     kernel: Kernel,
@@ -23,7 +26,8 @@ def check_launch(
 ) -> None:
     """Raise ShapeError unless the kernel is made for the sizes and each buffer has the bytes that they call for.
 
-    `available` are the buffers' bytes, in order.
+    `available` are the buffers' bytes, in order. Raises DeviceError for one of more elements than a GPU's kernels
+    address.
     """
     absent = [size.name for size in kernel.sizes if size.name not in sizes]
     if absent:
@@ -52,6 +56,19 @@ def check_launch(
                 f"`{buffer.name}` of `{kernel.name}` is {buffer.dtype}[{', '.join(map(str, shape))}], {needed} bytes, "
                 f"and was given {nbytes} bytes"
             )
+    if target.is_gpu:
+        _check_elements(kernel, available)
+
+
+def _check_elements(kernel: Kernel, available: Sequence[int]) -> None:
+    for parameter, nbytes in zip(kernel.buffers, available, strict=True):
+        elements = nbytes // (4 if parameter.dtype.is_ternary else parameter.dtype.nbytes)
+        if elements >= MOST_ELEMENTS:
+            raise DeviceError(
+                f"`{parameter.name}` of `{kernel.name}` has {elements} elements, kernels of this device address fewer "
+                f"than {MOST_ELEMENTS}",
+                hint="use a smaller batch or context",
+            )
 
 
 def check_process(device: str, process: int) -> None:
@@ -62,22 +79,6 @@ def check_process(device: str, process: int) -> None:
             f"{device} is in use in the process that this one was forked from",
             hint="start the process in another way: multiprocessing.get_context('spawn'), or forkserver",
         )
-
-
-MOST_ELEMENTS = 2**31
-"""A buffer has fewer: element numbers are 32-bit in a GPU's kernels."""
-
-
-def check_elements(kernel: Kernel, available: Sequence[int]) -> None:
-    """Raise DeviceError for a buffer of too many elements for a GPU's kernel. `available` is their bytes, in order."""
-    for parameter, nbytes in zip(kernel.buffers, available, strict=True):
-        elements = nbytes // (4 if parameter.dtype.is_ternary else parameter.dtype.nbytes)
-        if elements >= MOST_ELEMENTS:
-            raise DeviceError(
-                f"`{parameter.name}` of `{kernel.name}` has {elements} elements, kernels of this device address fewer "
-                f"than {MOST_ELEMENTS}",
-                hint="use a smaller batch or context",
-            )
 
 
 class Bindings:

@@ -113,7 +113,7 @@ class CPUDevice(Device):
 
         Raises ShapeError if a buffer is too short for the sizes, DeviceError if something is another device's.
         """
-        self.own(buffers, executable)
+        self.own((), executable)
         assert isinstance(executable, CPUExecutable)
         kernel = executable.kernel
         memories = [memory_of(self, buffer) for buffer in buffers]

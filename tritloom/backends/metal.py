@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tritloom.backends.base import Backend, Device, DeviceBuffer, Executable, Missing, Program
-from tritloom.backends.checks import Bindings, check_elements, check_launch
+from tritloom.backends.checks import Bindings, check_launch
 from tritloom.codegen.compile import lower
 from tritloom.codegen.emit.c_source import uses_subgroups
 from tritloom.codegen.emit.metal import emit_metal, metal_name
@@ -222,21 +222,10 @@ class MetalDevice(Device):
     ) -> None:
         self.own(buffers, executable)
         assert isinstance(executable, MetalExecutable)
-        self.check(executable.kernel, [buffer.nbytes for buffer in buffers], sizes, scalars)
+        check_launch(executable.kernel, [buffer.nbytes for buffer in buffers], sizes, scalars, self.target)
         places = [(buffer.memory, 0) for buffer in buffers if isinstance(buffer, MetalBuffer)]
         launch = _Launch(executable, executable.numbers(sizes, scalars), executable.groups(sizes))
         self.submit([(launch, places)], f"the kernel `{executable.kernel.name}`")
-
-    def check(
-        self,
-        kernel: Kernel,
-        nbytes: Sequence[int],
-        sizes: Mapping[str, int],
-        scalars: Sequence[float | int],
-    ) -> None:
-        """Raise ShapeError for a buffer that is too short, DeviceError for one of too many elements."""
-        check_launch(kernel, nbytes, sizes, scalars, self.target)
-        check_elements(kernel, nbytes)
 
     def submit(self, launches: Sequence[_Placed], what: str) -> Any:
         """Encode launches and commit them in order, with no other thread's between them; the last command buffer.
@@ -320,7 +309,7 @@ class MetalProgram(Program):
         for launch in plan.launches:
             executable = device.compile(launch.kernel)
             nbytes = [plan.tensors[tensor].nbytes for tensor in launch.tensors]
-            device.check(launch.kernel, nbytes, launch.sizes, launch.scalars)
+            check_launch(launch.kernel, nbytes, launch.sizes, launch.scalars, device.target)
             numbers = executable.numbers(launch.sizes, launch.scalars)
             self._launches.append(_Launch(executable, numbers, executable.groups(launch.sizes)))
 

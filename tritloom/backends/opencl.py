@@ -22,8 +22,9 @@ from numpy.typing import NDArray
 from tritloom.backends import guard
 from tritloom.backends.base import Backend, Device, DeviceBuffer, Executable, Missing, Program
 from tritloom.backends.cache import Cache
-from tritloom.backends.checks import Bindings, check_elements, check_launch, check_process
+from tritloom.backends.checks import Bindings, check_launch
 from tritloom.backends.guard import Guard
+from tritloom.backends.started import Started
 from tritloom.codegen.emit.c_source import workgroup
 from tritloom.codegen.emit.opencl import emit_opencl, kernel_name
 from tritloom.codegen.errors import CompileError, DeviceError, OutOfMemoryError
@@ -125,8 +126,7 @@ class OpenCLDevice(Device):
         self._executables: dict[Kernel, OpenCLExecutable] = {}
         self._cache = Cache("opencl")
         self._lock = threading.Lock()
-        self._starting = threading.Lock()
-        self._at_work: tuple[Any, Any] | None = None
+        self._started = Started(self._start, self.description)
 
     @cached_property
     def guard(self) -> Guard:
@@ -137,23 +137,15 @@ class OpenCLDevice(Device):
 
     @property
     def _context(self) -> Any:
-        return self._working[0]
+        return self._started.get()[0]
 
     @property
     def _queue(self) -> Any:
-        return self._working[1]
+        return self._started.get()[1]
 
-    @property
-    def _working(self) -> tuple[Any, Any]:
-        """Context and queue."""
-        if self._at_work is None:
-            with self._starting:  # two threads must not find two
-                if self._at_work is None:
-                    context = cl.Context([self.device])
-                    self._process = os.getpid()
-                    self._at_work = context, cl.CommandQueue(context, self.device)
-        check_process(self.description, self._process)
-        return self._at_work
+    def _start(self) -> tuple[Any, Any]:
+        context = cl.Context([self.device])
+        return context, cl.CommandQueue(context, self.device)
 
     # memory
 
@@ -256,9 +248,7 @@ class OpenCLDevice(Device):
     ) -> None:
         self.own(buffers, executable)
         assert isinstance(executable, OpenCLExecutable)
-        nbytes = [buffer.nbytes for buffer in buffers]
-        check_launch(executable.kernel, nbytes, sizes, scalars, self.target)
-        check_elements(executable.kernel, nbytes)
+        check_launch(executable.kernel, [buffer.nbytes for buffer in buffers], sizes, scalars, self.target)
         arguments = [buffer.memory for buffer in buffers if isinstance(buffer, OpenCLBuffer)]
         values = executable.values(sizes, scalars)
         with executable.lock, self._failures(f"the kernel `{executable.kernel.name}`"):
@@ -318,7 +308,6 @@ class OpenCLProgram(Program):
             executable = device.compile(launch.kernel)
             nbytes = [plan.tensors[t].nbytes for t in launch.tensors]
             check_launch(launch.kernel, nbytes, launch.sizes, launch.scalars, device.target)
-            check_elements(launch.kernel, nbytes)
             instance = executable.instance()
             sizes = dict(launch.sizes)
             for number, tensor in enumerate(launch.tensors):

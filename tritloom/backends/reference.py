@@ -87,7 +87,7 @@ class ReferenceDevice(Device):
         scalars: Sequence[float | int] = (),
     ) -> None:
         """Interpret the kernel over its whole grid."""
-        self.own(buffers, executable)
+        self.own((), executable)
         memories = [self._own(buffer).data for buffer in buffers]
         check_launch(executable.kernel, [data.nbytes for data in memories], sizes, scalars, self.target)
         self._run(executable.kernel, memories, sizes, scalars)

@@ -6,8 +6,6 @@ between; a plan is one command buffer that is submitted again and again.
 
 from __future__ import annotations
 
-import os
-import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -17,8 +15,9 @@ from numpy.typing import NDArray
 from tritloom.backends import guard, vulkan_guarded
 from tritloom.backends.base import Backend, Device, DeviceBuffer, Executable, Missing
 from tritloom.backends.cache import Cache
-from tritloom.backends.checks import check_elements, check_launch, check_process
+from tritloom.backends.checks import check_launch
 from tritloom.backends.guard import Guard
+from tritloom.backends.started import Started
 from tritloom.backends.vulkan_api import DEVICE_LOST, VulkanError, install_hint
 from tritloom.backends.vulkan_context import STAGING, Context, VulkanBuffer
 from tritloom.backends.vulkan_instance import instance
@@ -48,9 +47,7 @@ class VulkanDevice(Device):
         self.target = physical.target(name)
         self.memory_bytes = physical.memory_bytes
         self.reserved_bytes = STAGING + BLOCK  # the last block of memory is not full
-        self._staging = staging
-        self._lock = threading.Lock()
-        self._context: Context | None = None
+        self._started = Started(lambda: Context(physical, staging=staging), self.description)
         self._executables: dict[Kernel, VulkanExecutable] = {}
         self._cache = Cache("vulkan")
         self.guard = Guard(vulkan_guarded.command(physical), self.description)
@@ -58,13 +55,7 @@ class VulkanDevice(Device):
     @property
     def context(self) -> Context:
         """The device at work."""
-        if self._context is None:
-            with self._lock:  # two threads must not find two
-                if self._context is None:
-                    self._process = os.getpid()
-                    self._context = Context(self.physical, staging=self._staging)
-        check_process(self.description, self._process)
-        return self._context
+        return self._started.get()
 
     # memory
 
@@ -144,9 +135,7 @@ class VulkanDevice(Device):
         self.own(buffers, executable)
         assert isinstance(executable, VulkanExecutable)
         kernel, context = executable.kernel, self.context
-        nbytes = [buffer.nbytes for buffer in buffers]
-        check_launch(kernel, nbytes, sizes, scalars, self.target)
-        check_elements(kernel, nbytes)
+        check_launch(kernel, [buffer.nbytes for buffer in buffers], sizes, scalars, self.target)
         programs = program_count(kernel, sizes)
         if not programs:
             return

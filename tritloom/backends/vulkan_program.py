@@ -9,13 +9,14 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tritloom.backends import vulkan_structs as vk
 from tritloom.backends.base import Device, DeviceBuffer, Program
-from tritloom.backends.checks import Bindings, check_elements, check_launch
+from tritloom.backends.checks import Bindings, check_launch
 from tritloom.backends.vulkan_context import BLOCK_ALIGNMENT, Context, VulkanBuffer
 from tritloom.backends.vulkan_launch import (
     HEADER,
@@ -80,10 +81,7 @@ class VulkanProgram(Program):
             def release() -> None:
                 last = max((copy.point for copy in copies), default=0)
                 for copy in copies:
-                    context.queue.retire(
-                        last,
-                        lambda copy=copy: context.queue.free_command_buffer(copy.commands),  # type: ignore[misc]
-                    )
+                    context.queue.retire(last, partial(context.queue.free_command_buffer, copy.commands))
                     context.release(context.written, copy.arguments)
                 context.release(context.tensors, arena)
 
@@ -107,9 +105,9 @@ class VulkanProgram(Program):
         place = 0
         for launch, executable in zip(plan.launches, executables, strict=True):
             tensors = [plan.tensors[number] for number in launch.tensors]
-            nbytes = [tensor.nbytes for tensor in tensors]
-            check_launch(launch.kernel, nbytes, launch.sizes, launch.scalars, device.target)
-            check_elements(launch.kernel, nbytes)
+            check_launch(
+                launch.kernel, [t.nbytes for t in tensors], launch.sizes, launch.scalars, device.target
+            )
             programs = program_count(launch.kernel, launch.sizes)
             if not programs:
                 continue

@@ -55,6 +55,11 @@ class Target:
     """GPU: what its matrix units do, best first."""
 
     @property
+    def is_gpu(self) -> bool:
+        """Whether code for it is threads of workgroups."""
+        return self.emitter not in ("llvm", "none")
+
+    @property
     def few_registers(self) -> bool:
         """GPU: whether a thread has so few registers that half the usual blocks suit it better."""
         return self.registers <= 64

@@ -133,7 +133,6 @@ def require_room(device: Device, parts: Sequence[tuple[int, str]], doing: str, h
 
 def require_memory_to_generate(config: ModelConfig, context: int, device: Device) -> None:
     """Raise OutOfMemoryError if the weights and the cache of `context` tokens do not fit the device."""
-    context = min(context, config.max_position_embeddings)
     weights = nbytes(abstract_weights(config, device))
     token = 2 * f32.nbytes * config.num_hidden_layers * config.num_key_value_heads * config.head_dim
     most = ((device.memory_bytes or 0) - weights - device.reserved_bytes) // token

@@ -42,7 +42,7 @@ def table(target: Target, kind: str, height: int, width: int = 1) -> Blocks:
     """The blocks for a kind of kernel with `height` rows of `width` columns."""
     if kind in _MATRIX_DOTS:
         return _matrix(target, _MATRIX_DOTS[kind], height, width)
-    return _cpu(target, kind, height) if target.emitter in ("llvm", "none") else _gpu(target, kind, height)
+    return _gpu(target, kind, height) if target.is_gpu else _cpu(target, kind, height)
 
 
 def _cpu(target: Target, kind: str, height: int) -> Blocks:
